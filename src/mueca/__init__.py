@@ -1,0 +1,28 @@
+"""mueca: a puppet from half a minute of video of one consenting person.
+
+Each command is one function of the same name: ``extract``, ``train``, ``drive``, ``evaluate``, ``run``, ``demo``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from mueca.version import VERSION as __version__
+
+_HOME_OF = {
+    "extract": "mueca.extraction",
+    "train": "mueca.training",
+    "drive": "mueca.reenactment",
+    "evaluate": "mueca.evaluation",
+    "run": "mueca.pipeline",
+    "demo": "mueca.demo",
+}
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a stage when it is first asked for: ``import mueca`` needs neither PyTorch nor dlib."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'mueca' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -1,0 +1,253 @@
+"""Settings: one frozen dataclass per command, and the one table of training presets.
+
+Each field carries its help text, so that the command line, the Python API and the JSON written beside a
+result all come from here and each default exists once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from mueca.errors import SettingsError
+
+S = TypeVar("S")
+
+SIZE_PX = 256
+"""Side of a crop, of a condition and of a fake, in pixels: what eight halvings of pix2pix's U-Net need."""
+
+
+def setting(default: Any, help: str, *, parse: Callable[[str], Any] | None = None, metavar: str | None = None) -> Any:
+    """Declare a dataclass field with its default, its help text and how the command line reads it."""
+    return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``90``, ``90s``, ``5m`` or ``1h30m`` stand for; raises SettingsError."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    seconds = sum(float(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    if not seconds:
+        raise SettingsError(f"{text!r} is no length of time; write 90s, 5m or 1h30m")
+    return seconds
+
+
+def _require(ok: bool, name: str, value: Any, wanted: str) -> None:
+    if not ok:
+        raise SettingsError(f"--{name.replace('_', '-')} {value}: must be {wanted}")
+
+
+DetectorName = Literal["yunet", "ssd", "hog"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+_DETECTOR_HELP = "face detector; when none is named: yunet, or hog where yunet's file can't be had"
+_MIN_SCORE_HELP = "least confidence of a face; when not named: yunet 0.7, ssd 0.8, hog 0.0"
+_MODELS_HELP = "folder of the detectors' files; when not named: $MUECA_MODELS, or the download cache"
+_DEVICE_HELP = "where the networks run; auto takes the GPU if there is one"
+_THREADS_HELP = "threads for the networks on the CPU; when not named: PyTorch's choice"
+
+
+LengthKind = Literal["epochs", "steps", "budget"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe of networks, losses and schedule. Images are in [-1, 1]; rates are Adam's."""
+
+    generator: Literal["unet", "compact"]
+    """unet: pix2pix's U-Net (transposed convolutions, batch norm); compact: see mueca.nets.compact."""
+    width_generator: int
+    """Channels of the generator's first block: pix2pix's ngf."""
+    width_discriminator: int
+    norm_discriminator: Literal["batch", "instance"]
+    learning_rate_generator: float
+    learning_rate_discriminator: float
+    rate_falls_from: float
+    """Share of the run after which both rates fall linearly to zero; 1.0: never."""
+    average_decay: float
+    """Decay per step of the running average of the generator's weights that is saved; 0: the last weights."""
+    lambda_l1: float
+    dropout: float
+    jitter_size_px: int
+    """Pairs are resized to this and a random 256 x 256 crop is taken; 256: no jitter."""
+    mirror: bool
+    """Half of the pairs are mirrored: right for faces in general, wrong for one person's parting."""
+    discriminator_window_px: int
+    """Side of the random window that the discriminator sees at each step; 256: the whole picture."""
+    length_kind: LengthKind
+    length: float
+    """What is trained for when the settings name no length; a budget is in seconds."""
+
+    def __post_init__(self) -> None:
+        # A preset also comes from a run folder someone sent: it must not ask for a net as big as a house.
+        for name in ("width_generator", "width_discriminator"):
+            _require(1 <= getattr(self, name) <= 512, name, getattr(self, name), "from 1 to 512")
+
+
+PRESETS: dict[str, Preset] = {
+    # Isola et al., CVPR 2017, as their PyTorch code builds it; 50 epochs is the report's.
+    "paper": Preset(
+        generator="unet",
+        width_generator=64,
+        width_discriminator=64,
+        norm_discriminator="batch",
+        learning_rate_generator=2e-4,
+        learning_rate_discriminator=2e-4,
+        rate_falls_from=1.0,
+        average_decay=0.0,
+        lambda_l1=100.0,
+        dropout=0.5,
+        jitter_size_px=286,
+        mirror=True,
+        discriminator_window_px=256,
+        length_kind="epochs",
+        length=50,
+    ),
+    # For 2 CPU cores, chosen on d9 and an actor by held-out SSIM after equal numbers of steps, 600 to 1,500.
+    # Jitter cost .015 there; lambda 300 and the rate of 1e-3 brought .010 and .012 over 100 and 4e-4.
+    "small": Preset(
+        generator="compact",
+        width_generator=48,
+        width_discriminator=32,
+        norm_discriminator="instance",
+        learning_rate_generator=1e-3,
+        learning_rate_discriminator=2e-4,
+        rate_falls_from=0.5,
+        average_decay=0.998,
+        lambda_l1=300.0,
+        dropout=0.0,
+        jitter_size_px=256,
+        mirror=False,
+        discriminator_window_px=128,
+        length_kind="budget",
+        length=600,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """What ``extract`` takes from a video."""
+
+    every: int = setting(1, "write every Nth frame; the face is followed on all of them", metavar="N")
+    max_frames: int = setting(1000, "write at most N pairs, evenly over the clip", metavar="N")
+    train_share: float = setting(0.8, "share of the kept frames to train on; the test frames are the clip's last")
+    detector: DetectorName | None = setting(None, _DETECTOR_HELP)
+    min_score: float | None = setting(None, _MIN_SCORE_HELP)
+    models: Path | None = setting(None, _MODELS_HELP)
+    fresh: bool = setting(False, "extract again into a pairs folder made with other settings")
+
+    def __post_init__(self) -> None:
+        _require(self.every >= 1, "every", self.every, "1 or more")
+        _require(self.max_frames >= 20, "max_frames", self.max_frames, "20 or more")
+        _require(0.05 <= self.train_share <= 0.95, "train_share", self.train_share, "from 0.05 to 0.95")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How ``train`` learns. At most one of epochs, steps and budget; none: the preset's own length."""
+
+    preset: Literal["small", "paper"] = setting("small", "networks and schedule; see the table in the documentation")
+    epochs: int | None = setting(None, "train for N passes over the training pairs", metavar="N")
+    steps: int | None = setting(None, "train for N steps", metavar="N")
+    budget: float | None = setting(
+        None, "train for this much training time: 90s, 5m, 1h", parse=parse_duration, metavar="TIME"
+    )
+    seed: int = setting(0, "seed of the weights, the order of the pairs, jitter and dropout")
+    device: DeviceName = setting("auto", _DEVICE_HELP)
+    threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+    fresh: bool = setting(False, "start over where the folder holds an earlier run")
+
+    def __post_init__(self) -> None:
+        lengths = {n: getattr(self, n) for n in ("epochs", "steps", "budget") if getattr(self, n) is not None}
+        for name, value in lengths.items():
+            _require(value > 0, name, value, "more than 0")
+        if len(lengths) > 1:
+            raise SettingsError(f"--{' and --'.join(lengths)} contradict each other; name one of them")
+
+
+@dataclass(frozen=True)
+class DriveSettings:
+    """How ``drive`` paints the driver's performance."""
+
+    view: Literal["result", "compare"] = setting("result", "compare: driver, condition and result side by side")
+    detector: DetectorName | None = setting(None, _DETECTOR_HELP)
+    min_score: float | None = setting(None, _MIN_SCORE_HELP)
+    models: Path | None = setting(None, _MODELS_HELP)
+    device: DeviceName = setting("auto", _DEVICE_HELP)
+    threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How ``evaluate`` measures a run on its held-out frames."""
+
+    pairs: Path | None = setting(None, "pairs folder, if it is no longer where the run was trained")
+    save_fakes: bool = setting(False, "write every test fake to RUN/fakes/")
+    detector: DetectorName | None = setting(None, _DETECTOR_HELP)
+    min_score: float | None = setting(None, _MIN_SCORE_HELP)
+    models: Path | None = setting(None, _MODELS_HELP)
+    device: DeviceName = setting("auto", _DEVICE_HELP)
+    threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything ``run`` does, in its order."""
+
+    extract: ExtractSettings = field(default_factory=ExtractSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    drive: DriveSettings = field(default_factory=DriveSettings)
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """How ``demo`` shows mueca on the two drawn actors."""
+
+    budget: float = setting(120.0, "training time for each of the two actors", parse=parse_duration, metavar="TIME")
+    clips: Path | None = setting(None, "folder for the actors' clips; when not named: the download cache")
+    models: Path | None = setting(None, _MODELS_HELP)
+    device: DeviceName = setting("auto", _DEVICE_HELP)
+    threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """Return the dataclass as plain JSON values (paths become text)."""
+    return {
+        f.name: to_json(v) if dataclasses.is_dataclass(v) else str(v) if isinstance(v, Path) else v
+        for f in dataclasses.fields(settings)
+        for v in [getattr(settings, f.name)]
+    }
+
+
+def from_json(kind: type[S], values: dict[str, Any]) -> S:
+    """Return ``kind(**values)``; raises SettingsError at an unknown name or a value of the wrong type."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise SettingsError(f"unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
+    return kind(**{name: _typed(name, hints[name], value) for name, value in values.items()})
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    options = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(value, dict):
+            return from_json(typing.cast(type, option), value)
+        if typing.get_origin(option) is Literal and value in typing.get_args(option):
+            return value
+        if option is Path and isinstance(value, (str, Path)):
+            return Path(value)
+        if option is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if typing.get_origin(option) in (dict, list) and isinstance(value, typing.get_origin(option)):
+            return value
+        if isinstance(option, type) and type(value) is option:
+            return value
+    wanted = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise SettingsError(f"setting {name!r} is {value!r}; it must be {wanted}")

@@ -1,0 +1,21 @@
+"""The exceptions a user can do something about; the command line prints each as one line and exits 2."""
+
+
+class MuecaError(Exception):
+    """Base of all: the message names the file or setting, its value, and the way out, on one line."""
+
+
+class InputError(MuecaError):
+    """A file or folder that was given can't be used."""
+
+
+class OutputError(MuecaError):
+    """A result can't be written where it was asked for."""
+
+
+class SettingsError(MuecaError):
+    """A setting is unknown, of the wrong kind, out of range, or contradicts another."""
+
+
+class ModelFileError(MuecaError):
+    """A detector's or predictor's file can't be had or isn't the one it should be."""

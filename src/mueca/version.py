@@ -1,0 +1,3 @@
+"""The version, written into every manifest and run."""
+
+VERSION = "0.1.0"
