@@ -1,0 +1,1 @@
+"""Finding one face in pictures: detection, landmarks, following, crop and condition."""

@@ -1,0 +1,189 @@
+"""The pairs folder: what ``extract`` leaves and ``train`` learns from.
+
+::
+
+    PAIRS/train/condition/000123.png    landmarks drawn on black, of frame 123
+    PAIRS/train/target/000123.png       the face in that frame
+    PAIRS/test/...                      the same, held out: the clip's last frames
+    PAIRS/landmarks.npz                 every followed frame
+    PAIRS/pairs.json                    the manifest
+    PAIRS/preview.jpg                   a contact sheet to judge them by
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mueca.config import SIZE_PX, from_json, to_json
+from mueca.errors import InputError, SettingsError
+from mueca.files import write_whole
+from mueca.marks import UNMARKED
+from mueca.pictures import contact_sheet, encode_picture, read_picture, write_picture
+
+Array = np.ndarray
+Split = Literal["train", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "test")
+HALVES = ("condition", "target")
+MANIFEST = "pairs.json"
+PREVIEW = "preview.jpg"
+LANDMARKS = "landmarks.npz"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``pairs.json`` holds."""
+
+    mueca_version: str
+    source_name: str
+    source_sha256: str
+    source_size_px: list[int]
+    """Width and height, upright."""
+    source_shortfall: str | None
+    """What of the file did not decode, in words; None: all did."""
+    fps: float
+    num_frames: int
+    detector: str
+    size_px: int
+    settings: dict[str, Any]
+    """The settings of ``extract`` that shape the pairs."""
+    crop_rule: dict[str, float]
+    kept: int
+    dropped: dict[str, Any]
+    """``{reason: {"count": n, "first": [frame numbers]}}`` for frames that could not be used."""
+    not_chosen: int
+    """Usable frames that were not needed."""
+    num_train: int
+    num_test: int
+    first_test_frame: int
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One split, in memory."""
+
+    conditions: Array
+    """(N, SIZE_PX, SIZE_PX, 3) RGB uint8."""
+    targets: Array
+    """(N, SIZE_PX, SIZE_PX, 3) RGB uint8."""
+    frame_index: Array
+    """(N,) int64, rising."""
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Every followed frame of the source; N of them."""
+
+    frame_index: Array
+    """(N,) int64."""
+    timestamp_s: Array
+    """(N,) float64."""
+    landmarks: Array
+    """(N, 68, 2) float64, in frame pixels."""
+    frame_from_crop: Array
+    """(N, 3, 3) float64."""
+    kept: Array
+    """(N,) bool: written as a pair."""
+
+
+def pair_path(pairs: Path, split: Split, half: str, frame_index: int) -> Path:
+    """Return where one half of a pair lies."""
+    return pairs / split / half / f"{frame_index:06d}.png"
+
+
+def write_pair(pairs: Path, split: Split, frame_index: int, condition: Array, target: Array) -> None:
+    """Write both halves, RGB uint8 (SIZE_PX, SIZE_PX, 3), into the folders of the split."""
+    for half, image in zip(HALVES, (condition, target), strict=True):
+        path = pair_path(pairs, split, half, frame_index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_picture(image, path.suffix, UNMARKED))  # whole with its folder: see whole_folder
+
+
+def write_manifest(pairs: Path, manifest: Manifest) -> None:
+    """Write ``pairs.json``."""
+    write_whole(pairs / MANIFEST, json.dumps(to_json(manifest), indent=2) + "\n")
+
+
+def write_landmarks(pairs: Path, landmarks: Landmarks) -> None:
+    """Write ``landmarks.npz``."""
+    np.savez_compressed(pairs / LANDMARKS, **vars(landmarks))
+
+
+def write_preview(pairs: Path, tiles: Sequence[tuple[Array, Array]], *, columns: int = 4) -> None:
+    """Write ``preview.jpg``: (condition, target) of some frames in order of time, at half their size."""
+    pictures = [np.hstack([condition[::2, ::2], target[::2, ::2]]) for condition, target in tiles]
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    sheet, _ = contact_sheet(rows)
+    write_picture(pairs / PREVIEW, sheet, mark=UNMARKED)
+
+
+def read_manifest(pairs: Path) -> Manifest:
+    """Return the manifest; raises InputError where the folder is no pairs folder or its manifest is damaged."""
+    path = pairs / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"{pairs}: is no pairs folder (it has no {MANIFEST}); make one with: mueca extract VIDEO PAIRS"
+        )
+    try:
+        return from_json(Manifest, json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError, SettingsError) as error:
+        raise InputError(f"{path}: can't be read ({error}); extract the pairs again") from error
+
+
+def read_landmarks(pairs: Path) -> Landmarks:
+    """Return every followed frame's landmarks; raises InputError where the file is missing or damaged."""
+    path = pairs / LANDMARKS
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Landmarks(**{name: arrays[name] for name in Landmarks.__dataclass_fields__})
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: can't be read ({error}); extract the pairs again") from error
+
+
+def read_split(pairs: Path, split: Split) -> Pairs:
+    """Return all pairs of a split.
+
+    Raises InputError at a missing half, a picture of another size, or an empty split, naming the file.
+    """
+    read_manifest(pairs)
+    conditions, targets = ({p.name: p for p in sorted((pairs / split / half).glob("*.png"))} for half in HALVES)
+    for name in sorted(conditions.keys() ^ targets.keys()):
+        half = "condition" if name in targets else "target"
+        raise InputError(f"{pairs / split / half / name}: missing, while its other half is there; extract again")
+    if not conditions:
+        raise InputError(f"{pairs / split}: holds no pairs; extract again")
+    return Pairs(
+        conditions=np.stack([_read_half(path) for path in conditions.values()]),
+        targets=np.stack([_read_half(path) for path in targets.values()]),
+        frame_index=np.array([_frame_number(path) for path in conditions.values()], dtype=np.int64),
+    )
+
+
+def sha256_of_pairs(pairs: Path) -> str:
+    """Return one SHA-256 over the names and bytes of every pair, in order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(p for split in SPLITS for half in HALVES for p in (pairs / split / half).glob("*.png")):
+        total.update(path.relative_to(pairs).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _read_half(path: Path) -> Array:
+    image = read_picture(path)
+    if image.shape != (SIZE_PX, SIZE_PX, 3):
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise InputError(f"{path}: is {size}, not {SIZE_PX}x{SIZE_PX}; extract the pairs again")
+    return image
+
+
+def _frame_number(path: Path) -> int:
+    if not path.stem.isdecimal():
+        raise InputError(f"{path}: its name is no frame number; remove it or extract again")
+    return int(path.stem)

@@ -1,0 +1,49 @@
+"""What several tests need: the detectors' files, a short clip of a drawn actor, pairs and a run made from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mueca.actors import ACTORS, performance, write_clip
+from mueca.config import ExtractSettings, TrainSettings
+from mueca.extraction import extract
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """Folder of the detectors' files."""
+    folder = Path(os.environ.get("MUECA_MODELS", REPOSITORY.parent / "shared" / "models"))
+    if not folder.is_dir():
+        pytest.skip(f"no detector files at {folder}; set MUECA_MODELS")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def actor_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty frames of actor a, with sound."""
+    path = tmp_path_factory.mktemp("clips") / "actor a, forty frames.mp4"
+    write_clip(path, ACTORS["a"], performance(seed=7, num_frames=40), workers=1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def actor_pairs(actor_clip: Path, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs of those forty frames: copy them before changing anything."""
+    pairs = tmp_path_factory.mktemp("pairs") / "pairs"
+    extract(actor_clip, pairs, ExtractSettings(models=models))
+    return pairs
+
+
+@pytest.fixture(scope="session")
+def actor_run(actor_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three steps on those pairs: copy it before changing anything."""
+    from mueca.training import train
+
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(actor_pairs, run, TrainSettings(steps=3))
+    return run

@@ -1,0 +1,173 @@
+"""extract(): what is on disk afterwards, twice the same, and what bad input leaves behind: nothing."""
+
+import filecmp
+import shutil
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+
+from mueca.actors import ACTORS, landmarks_of, performance
+from mueca.config import SIZE_PX, ExtractSettings
+from mueca.errors import InputError, OutputError
+from mueca.extraction import choose_frames, extract
+from mueca.face.condition import draw_condition
+from mueca.face.crop import apply_transform
+from mueca.face.landmarks import eye_distance
+from mueca.pairs import read_landmarks, read_manifest, read_split, sha256_of_pairs
+from mueca.pictures import read_picture
+from mueca.subject import fit_subject
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_the_folder_holds_what_the_documentation_says(actor_pairs):
+    manifest = read_manifest(actor_pairs)
+    assert manifest.kept == manifest.num_train + manifest.num_test
+    assert manifest.kept + manifest.not_chosen + sum(d["count"] for d in manifest.dropped.values()) == 40
+    assert manifest.detector == "yunet" and manifest.source_name == "actor a, forty frames.mp4"
+    halves = [f"{split}/{half}" for split in ("test", "train") for half in ("condition", "target")]
+    expected = {"landmarks.npz", "pairs.json", "preview.jpg"}
+    assert {f for f in files_of(actor_pairs) if "/" not in f} == expected
+    assert {f.rsplit("/", 1)[0] for f in files_of(actor_pairs) if "/" in f} == set(halves)
+
+
+def test_the_test_frames_are_the_clips_last_fifth(actor_pairs):
+    train, test = read_split(actor_pairs, "train"), read_split(actor_pairs, "test")
+    assert train.frame_index.max() < test.frame_index.min()
+    assert len(test.frame_index) == round(0.2 * (len(train.frame_index) + len(test.frame_index)))
+
+
+def test_targets_are_crops_of_the_frame_and_conditions_are_their_landmarks(actor_pairs):
+    track, train = read_landmarks(actor_pairs), read_split(actor_pairs, "train")
+    assert train.targets.shape[1:] == (SIZE_PX, SIZE_PX, 3) == train.conditions.shape[1:]
+    row = int(np.flatnonzero(track.frame_index == train.frame_index[5])[0])
+    points = apply_transform(np.linalg.inv(track.frame_from_crop[row]), track.landmarks[row])
+    assert np.array_equal(draw_condition(points, train.targets[5]), train.conditions[5])
+
+
+def test_followed_landmarks_are_those_the_actor_was_drawn_with_and_in_time(actor_pairs):
+    track = read_landmarks(actor_pairs)
+    truth = np.stack([landmarks_of(ACTORS["a"], e) for e in performance(seed=7, num_frames=40)])
+    assert track.timestamp_s == pytest.approx(track.frame_index / 25.0, abs=1e-3)
+
+    def error(lag: int) -> float:
+        here = track.landmarks[3:-3]
+        there = truth[track.frame_index[3:-3] + lag]
+        return float((np.linalg.norm(here - there, axis=2).mean(1) / eye_distance(there)).mean())
+
+    assert error(0) < 0.06
+    assert min(range(-2, 3), key=error) == 0
+
+
+def test_the_same_command_gives_the_same_bytes(actor_clip, actor_pairs, models, tmp_path):
+    extract(actor_clip, tmp_path / "again", ExtractSettings(models=models))
+    same, different, missing = filecmp.cmpfiles(actor_pairs, tmp_path / "again", files_of(actor_pairs), shallow=False)
+    assert (different, missing) == ([], []) and len(same) == len(files_of(tmp_path / "again"))
+
+
+def test_every_nth_frame_is_written_though_all_are_followed(actor_clip, models, tmp_path):
+    manifest = extract(actor_clip, tmp_path / "p", ExtractSettings(every=2, models=models))
+    track = read_landmarks(tmp_path / "p")
+    assert len(track.frame_index) >= 38 and (track.frame_index[track.kept] % 2 == 0).all()
+    assert manifest.kept == track.kept.sum() == len(track.frame_index) - manifest.not_chosen
+
+
+def test_too_many_frames_are_thinned_evenly():
+    chosen = choose_frames(np.arange(0, 1000), every=1, max_frames=100)
+    assert len(chosen) == 100 and chosen[0] == 0 and chosen[-1] == 999
+    assert np.ptp(np.diff(chosen)) <= 1
+
+
+def test_pairs_that_are_there_already_are_left_as_they_are(actor_clip, actor_pairs, models):
+    before = {f: (actor_pairs / f).stat().st_mtime_ns for f in files_of(actor_pairs)}
+    extract(actor_clip, actor_pairs, ExtractSettings(models=models))
+    assert {f: (actor_pairs / f).stat().st_mtime_ns for f in files_of(actor_pairs)} == before
+
+
+def test_pairs_made_with_other_settings_are_refused_by_name_until_fresh(actor_clip, actor_pairs, models, tmp_path):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    with pytest.raises(OutputError, match=r"every 1.*--fresh"):
+        extract(actor_clip, pairs, ExtractSettings(every=2, models=models))
+    assert read_manifest(pairs).settings["every"] == 1
+    extract(actor_clip, pairs, ExtractSettings(every=2, models=models, fresh=True))
+    assert read_manifest(pairs).settings["every"] == 2
+
+
+def test_a_folder_that_holds_something_else_is_never_touched(actor_clip, models, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for fresh in (False, True):
+        with pytest.raises(OutputError, match="no pairs folder"):
+            extract(actor_clip, tmp_path, ExtractSettings(models=models, fresh=fresh))
+    assert files_of(tmp_path) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (63, 47), (320, 240)])
+def test_a_video_without_a_face_is_refused_and_leaves_nothing(size, models, tmp_path):
+    width, height = size
+    video = media.make_video(tmp_path / "empty room.mp4", media.moving(25, width + width % 2, height + height % 2))
+    with pytest.raises(InputError, match=r"empty room.mp4: no face in any of its 25 frames"):
+        extract(video, tmp_path / "pairs", ExtractSettings(models=models))
+    assert files_of(tmp_path) == ["empty room.mp4"]
+
+
+def test_fewer_than_twenty_usable_frames_are_refused_with_their_number(actor_clip, models, tmp_path):
+    with pytest.raises(InputError, match=r"\b8 usable frames of 40.*at least 20"):
+        extract(actor_clip, tmp_path / "pairs", ExtractSettings(every=5, models=models))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_half_is_named(actor_pairs, tmp_path):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    lost = sorted((pairs / "train" / "target").iterdir())[3]
+    lost.unlink()
+    with pytest.raises(InputError, match=f"target/{lost.name}: missing"):
+        read_split(pairs, "train")
+
+
+def test_a_pair_of_another_size_is_named(actor_pairs, tmp_path):
+    from mueca.marks import UNMARKED
+    from mueca.pictures import write_picture
+
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    wrong = sorted((pairs / "test" / "condition").iterdir())[0]
+    write_picture(wrong, np.zeros((128, 256, 3), np.uint8), mark=UNMARKED)
+    with pytest.raises(InputError, match=f"{wrong.name}: is 256x128, not 256x256"):
+        read_split(pairs, "test")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"kept": 3}', "null"])
+def test_a_damaged_manifest_is_named(text, actor_pairs, tmp_path):
+    (tmp_path / "pairs.json").write_text(text)
+    with pytest.raises(InputError, match=r"pairs.json: can't be read"):
+        read_manifest(tmp_path)
+
+
+def test_the_pairs_hash_changes_with_any_pixel(actor_pairs, tmp_path):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    assert sha256_of_pairs(pairs) == sha256_of_pairs(actor_pairs)
+    one = sorted((pairs / "test" / "target").iterdir())[0]
+    other = sorted((pairs / "test" / "target").iterdir())[1]
+    shutil.copy(other, one)
+    assert sha256_of_pairs(pairs) != sha256_of_pairs(actor_pairs)
+
+
+def test_the_subject_is_learned_from_the_training_frames_alone(actor_pairs, tmp_path):
+    subject = fit_subject(actor_pairs)
+    manifest, track = read_manifest(actor_pairs), read_landmarks(actor_pairs)
+    training = track.frame_index < manifest.first_test_frame
+    in_crop = apply_transform(np.linalg.inv(track.frame_from_crop), track.landmarks)
+    assert subject.num_frames == training.sum() < len(in_crop)
+    assert subject.mean_shape == pytest.approx(in_crop[training].mean(0), abs=1e-3)
+
+
+def test_the_preview_shows_faces_beside_their_conditions(actor_pairs):
+    preview = read_picture(actor_pairs / "preview.jpg")
+    assert preview.shape[0] > 500 and preview.shape[1] > 1000

@@ -1,0 +1,78 @@
+"""Steady landmarks: less tremble, no lag, blinks kept."""
+
+import numpy as np
+import pytest
+
+from mueca.face.landmarks import EYE_RIGHT, eye_distance
+from mueca.face.smoothing import smooth_landmarks, smooth_slowly
+
+FACE = np.random.default_rng(0).normal(size=(68, 2)) * 30 + 200
+NOISE = 0.3
+
+
+def trembling(num_frames: int, seed: int = 1) -> np.ndarray:
+    return FACE + np.random.default_rng(seed).normal(0, NOISE, (num_frames, 68, 2))
+
+
+def motion(track: np.ndarray) -> float:
+    return float(np.median(np.linalg.norm(np.diff(track, axis=0), axis=-1)))
+
+
+def with_blink(track: np.ndarray, at: int, closing: list[float], depth: float = 8.0) -> np.ndarray:
+    blinking = track.copy()
+    for offset, share in enumerate(closing):
+        blinking[at + offset, 37:39, 1] += share * depth  # the upper lid of the right eye comes down
+    return blinking
+
+
+def opening(track: np.ndarray) -> np.ndarray:
+    return track[:, 40:42, 1].mean(-1) - track[:, 37:39, 1].mean(-1)
+
+
+def test_tremble_is_more_than_halved():
+    track = trembling(100)
+    assert motion(smooth_landmarks(track, np.arange(100))) < 0.5 * motion(track)
+
+
+@pytest.mark.parametrize("closing", [[1, 1, 1], [0.5, 1, 0.5], [0.67, 1, 0.33]], ids=["sudden", "gradual", "uneven"])
+@pytest.mark.parametrize("noise", [0.0, NOISE])
+def test_a_blink_of_three_frames_keeps_nine_tenths_of_its_depth(closing, noise):
+    depths = []
+    for seed in range(20):
+        calm = FACE + np.random.default_rng(seed).normal(0, noise, (60, 68, 2))
+        smoothed = opening(smooth_landmarks(with_blink(calm, 30, closing), np.arange(60)))
+        depths.append(smoothed[15:25].mean() - smoothed[31])
+    assert np.mean(depths) >= 0.9 * 8.0
+
+
+def test_a_movement_is_not_delayed():
+    time = np.arange(120)
+    track = FACE + 20 * np.sin(2 * np.pi * time / 24)[:, None, None] + trembling(120) - FACE
+    smoothed = smooth_landmarks(track, time).mean((1, 2))
+    truth = (FACE + 20 * np.sin(2 * np.pi * time / 24)[:, None, None]).mean((1, 2))
+    errors = {lag: np.abs(np.roll(truth, lag) - smoothed)[10:-10].mean() for lag in range(-3, 4)}
+    assert min(errors, key=errors.get) == 0
+
+
+def test_frames_on_either_side_of_a_gap_do_not_mix():
+    numbers = np.r_[np.arange(20), np.arange(60, 80)]
+    track = np.repeat(FACE[None], 40, axis=0)
+    track[20:] += 300
+    assert np.array_equal(smooth_landmarks(track, numbers)[:20].round(6), track[:20].round(6))
+
+
+def test_stretches_too_short_for_a_window_are_left_as_they_are():
+    track = trembling(5)
+    assert np.array_equal(smooth_landmarks(track, np.arange(5)), track)
+
+
+def test_a_constant_stays_constant_under_slow_smoothing_whatever_is_missing():
+    numbers = np.array([3, 4, 5, 9, 30, 31])
+    assert smooth_slowly(np.full((6, 2), 7.0), numbers, 4.0) == pytest.approx(np.full((6, 2), 7.0))
+
+
+def test_the_eye_distance_is_that_of_the_outer_corners():
+    face = np.zeros((2, 68, 2))
+    face[:, 45] = (3, 4)
+    assert np.array_equal(eye_distance(face), [5, 5])
+    assert EYE_RIGHT.start == 36
