@@ -1,0 +1,85 @@
+"""The generator of preset ``small``: made for a face in minutes on 2 CPU cores.
+
+A condition is mostly flat colour, so folding 4 x 4 pixels into channels loses nothing and lets a U-Net work at
+64 x 64 pixels and below, where a convolution costs little beyond its multiplications. On the way back the condition
+comes in once more at 128 pixels, for the edges of eyes and lips, and only 6 channels ever lie at 256.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_LEVELS = (1, 2, 4, 4, 4)
+"""Channels at 64, 32, 16, 8 and 4 pixels, in units of the width."""
+_SLOPE = 0.2
+
+
+class Compact(nn.Module):
+    """Paint a fake from a condition: (N, 3, 256, 256) to (N, 3, 256, 256), both in [-1, 1].
+
+    Upsampling is bilinear, then convolution: nothing for a checkerboard to come from but the last doubling. It is
+    told no coordinates and has no learned background as input, which taught it where things stood in the training
+    frames: on ``d9`` after 1,500 steps such a background cost .020 of held-out SSIM and 0.7 dB.
+    """
+
+    def __init__(self, *, width: int) -> None:
+        super().__init__()
+        levels = [width * factor for factor in _LEVELS]
+        at_64, at_128, at_256 = (math.ceil(width * share) for share in (2 / 3, 1 / 2, 1 / 8))
+        self.stem = nn.Conv2d(3 * 4 * 4, width, 3, padding=1)
+        self.down = nn.ModuleList(_Block(c_in, c_out, stride=2) for c_in, c_out in pairwise(levels))
+        self.up = nn.ModuleList(
+            _Block(below + skip, c_out)
+            for (below, skip), c_out in zip(pairwise(levels[::-1]), [*levels[-2:0:-1], at_64], strict=True)
+        )
+        self.at_128 = _Block(at_64 + 3 * 2 * 2, at_128)
+        self.to_256 = nn.Conv2d(at_128, at_256 * 2 * 2, 3, padding=1)
+        self.head = nn.Conv2d(at_256, 3, 3, padding=1)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        x = self.stem(functional.pixel_unshuffle(condition, 4))  # (N, width, 64, 64)
+        skips = []
+        for block in self.down:
+            skips.append(x)
+            x = block(x)
+        for block in self.up:
+            x = block(torch.cat([skips.pop(), _doubled(x)], dim=1))
+        x = self.at_128(torch.cat([_doubled(x), functional.pixel_unshuffle(condition, 2)], dim=1))
+        x = functional.leaky_relu(functional.pixel_shuffle(self.to_256(x), 2), _SLOPE)
+        return torch.tanh(self.head(x))
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the initial weights with He et al.'s spread; the last two convolutions have no norm behind them.
+
+        What is unfolded into neighbouring pixels starts equal (Aitken et al., "Checkerboard artifact free sub-pixel
+        convolution", 2017): drawn one by one it left a pattern for 800 steps, SSIM .667 in place of .729 on ``d9``.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.normal_(0.0, math.sqrt(2 / module.weight[0].numel()), generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+        self.to_256.weight.copy_(self.to_256.weight[::4].repeat_interleave(4, dim=0))
+        self.head.weight.mul_(0.2)  # nearly grey at first: a saturated tanh learns slowly
+
+
+class _Block(nn.Module):
+    """A 3 x 3 convolution, instance norm (which starts as no change of scale or shift) and LeakyReLU."""
+
+    def __init__(self, c_in: int, c_out: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False)
+        self.norm = nn.InstanceNorm2d(c_out, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(self.norm(self.conv(x)), _SLOPE)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,151 @@
+"""The run folder: what it holds, what may go on in it, and who may write to it. Needs no torch.
+
+::
+
+    RUN/settings.json           all settings, the resolved preset, the pairs' path and hash, versions
+    RUN/subject.json            what training learned of the subject's landmarks
+    RUN/generator.safetensors   the generator to drive with, renewed at each checkpoint
+    RUN/checkpoints/            the newest two, see mueca.checkpoint
+    RUN/samples/, samples.mp4   Condition | Ground truth | Prediction while it learned
+    RUN/log/                    TensorBoard's
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from importlib import metadata
+from pathlib import Path
+
+from mueca.config import LengthKind, Preset, TrainSettings, from_json, to_json
+from mueca.errors import InputError, OutputError, SettingsError
+from mueca.files import write_whole
+from mueca.version import VERSION
+
+SETTINGS = "settings.json"
+GENERATOR = "generator.safetensors"
+CHECKPOINTS = "checkpoints"
+SAMPLES = "samples"
+LOG = "log"
+TIME_LAPSE = "samples.mp4"
+
+_MADE_HERE = (CHECKPOINTS, SAMPLES, LOG, TIME_LAPSE, GENERATOR, "subject.json", "metrics.json", "fakes")
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What a run was last trained with."""
+
+    mueca: str = VERSION
+    python: str = field(default_factory=platform.python_version)
+    numpy: str = field(default_factory=lambda: metadata.version("numpy"))
+    torch: str = field(default_factory=lambda: metadata.version("torch"))
+    platform: str = field(default_factory=platform.platform)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What ``settings.json`` holds: all that it takes to repeat a run."""
+
+    settings: TrainSettings
+    preset: Preset
+    length_kind: LengthKind
+    length: float
+    """Epochs, steps or seconds, as ``length_kind`` says."""
+    pairs: Path
+    """The pairs folder, absolute, where it was at the last start."""
+    pairs_sha256: str
+    threads: int
+    """Threads that the networks ran on; the same bits come back with the same number only."""
+    versions: Versions = field(default_factory=Versions)
+    kind: str = "mueca run"
+
+
+def read_run(run: Path) -> Run:
+    """Return what ``RUN/settings.json`` says; raises InputError where the folder is no run or the file is damaged."""
+    path = run / SETTINGS
+    if not path.is_file():
+        raise InputError(f"{run}: is no run folder (it has no {SETTINGS}); make one with: mueca train PAIRS RUN")
+    try:
+        return from_json(Run, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError, SettingsError) as error:
+        raise InputError(f"{path}: can't be read ({error}); train again with --fresh or name another run") from error
+
+
+def write_run(run: Path, record: Run) -> None:
+    """Write ``RUN/settings.json``."""
+    write_whole(run / SETTINGS, json.dumps(to_json(record), indent=2) + "\n")
+
+
+def require_free(run: Path) -> None:
+    """Raise OutputError unless the folder is absent, empty or a run."""
+    if run.exists() and not run.is_dir():
+        raise OutputError(f"{run}: is a file; name a folder for the run")
+    if not run.is_dir() or (run / SETTINGS).is_file():
+        return
+    strange = sorted(p.name for p in run.iterdir() if p.name != _LOCK and ".partial" not in p.suffixes)
+    if strange:
+        raise OutputError(f"{run}: holds something else ({strange[0]}); name another folder for the run")
+
+
+def require_same(run: Path, earlier: Run, wanted: Run) -> None:
+    """Raise OutputError, naming the first difference, unless ``wanted`` can go on where ``earlier`` stopped.
+
+    Device, threads, the place of the pairs and a longer length may differ.
+    """
+    differences = [
+        (name.replace("_", " "), getattr(earlier, name), getattr(wanted, name))
+        for name in ("length_kind", "pairs_sha256")
+        if getattr(earlier, name) != getattr(wanted, name)
+    ]
+    for part in ("settings", "preset"):
+        before, now = getattr(earlier, part), getattr(wanted, part)
+        names = ("preset", "seed") if part == "settings" else [f.name for f in fields(before)]
+        differences += [
+            (n, getattr(before, n), getattr(now, n)) for n in names if getattr(before, n) != getattr(now, n)
+        ]
+    for name, before, now in differences[:1]:
+        raise OutputError(
+            f"{run}: was trained with {name} {before}, not {now}; name another folder, or start over with --fresh"
+        )
+
+
+def clear(run: Path) -> None:
+    """Remove an earlier run's files, and nothing that mueca didn't make."""
+    for name in _MADE_HERE:
+        path = run / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep other processes out of the run folder, which is made if need be; raises OutputError if one is in it."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        file = (run / _LOCK).open("w")
+    except OSError as error:
+        raise OutputError(f"{run}: can't be written ({error.strerror}); name another folder") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(f"{run}: another process trains in it; wait for it or name another folder") from error
+        yield
+
+
+def remove_partials(run: Path) -> None:
+    """Remove what a killed process had half written; call it under the lock only."""
+    for path in [*run.glob(".*.partial*"), *(run / CHECKPOINTS).glob(".*.partial*")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

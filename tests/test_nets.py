@@ -1,0 +1,146 @@
+"""The networks: sizes, receptive field, initial weights, and the U-Net against the reference's structure."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mueca.config import PRESETS
+from mueca.nets.building import build_discriminator, build_generator, initialise
+from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
+from mueca.nets.painting import painter
+from mueca.nets.patchgan import PatchGAN
+from mueca.nets.unet import UNet
+
+
+def num_parameters(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def initialised(net: nn.Module, seed: int = 0) -> nn.Module:
+    initialise(net, torch.Generator().manual_seed(seed))
+    return net
+
+
+def random_images(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
+
+
+def test_paper_networks_have_the_published_numbers_of_parameters():
+    with torch.device("meta"):
+        assert num_parameters(build_generator(PRESETS["paper"])) == 54_413_955
+        assert num_parameters(build_discriminator(PRESETS["paper"])) == 2_768_705
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_fake_is_as_large_as_its_condition_and_within_minus_one_and_one(preset):
+    narrow = dataclasses.replace(PRESETS[preset], width_generator=8)
+    fake = initialised(build_generator(narrow))(random_images(2, 3, 256, 256).float())
+    assert fake.shape == (2, 3, 256, 256)
+    assert fake.abs().max() <= 1
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_logits_are_30_by_30(norm):
+    pictures = random_images(2, 3, 256, 256).float()
+    assert PatchGAN(width=4, norm=norm)(pictures, pictures).shape == (2, 1, 30, 30)
+
+
+def test_each_logit_sees_70_by_70_pixels():
+    # In evaluation mode: the statistics of training see the whole picture.
+    net = initialised(PatchGAN(width=4, norm="batch")).double().eval()
+    picture = random_images(1, 3, 256, 256).requires_grad_()
+    net(picture, picture)[0, 0, 15, 14].backward()
+    rows, columns = (picture.grad.abs().sum(dim=1)[0].sum(dim=axis).nonzero().flatten() for axis in (1, 0))
+    assert (len(rows), len(columns)) == (70, 70)
+    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (70, 70)
+
+
+def test_dropout_stands_in_the_second_to_fourth_upsampling_block(monkeypatch):
+    seen = []
+
+    def record(x, probability, training):
+        seen.append((x.shape[-1], probability, training))
+        return x
+
+    monkeypatch.setattr("mueca.nets.unet.functional.dropout", record)
+    UNet(width=2, dropout=0.5)(random_images(1, 3, 256, 256).float())
+    # The first block doubles 1 pixel to 2; the second to fourth give 4, 8 and 16.
+    assert seen == [(4, 0.5, True), (8, 0.5, True), (16, 0.5, True)]
+
+
+def test_convolutions_start_from_a_spread_of_002_and_norm_scales_around_1():
+    net = initialised(UNet(width=32, dropout=0.5))
+    for conv in [*net.down, *net.up]:
+        assert conv.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert abs(conv.weight.mean().item()) < 0.002
+    scales = torch.cat([norm.weight for norm in [*net.down_norm, *net.up_norm]])
+    assert scales.mean().item() == pytest.approx(1.0, abs=0.005)
+    assert scales.std().item() == pytest.approx(0.02, rel=0.1)
+    assert net.up[-1].bias.abs().max() == 0
+
+
+class ReferenceBlock(nn.Module):
+    """One level of the reference's nested U-Net: what came in, and what the levels below made of it, joined."""
+
+    def __init__(self, net: UNet, level: int) -> None:
+        super().__init__()
+        # Activations in place, as there: the skip is changed by the block that it skips.
+        layers: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2, inplace=True)]
+        layers.append(net.down[level])
+        if 0 < level < 7:
+            layers += [net.down_norm[level - 1], ReferenceBlock(net, level + 1)]
+        elif level == 0:
+            layers.append(ReferenceBlock(net, 1))
+        layers += [nn.ReLU(inplace=True), net.up[7 - level]]
+        layers.append(net.up_norm[7 - level] if level else nn.Tanh())
+        self.layers, self.outermost = nn.Sequential(*layers), level == 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x) if self.outermost else torch.cat([x, self.layers(x)], dim=1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_u_net_computes_what_the_references_nested_in_place_blocks_compute(training):
+    net = initialised(UNet(width=4, dropout=0.0)).double().train(training)
+    condition = random_images(1, 3, 256, 256)
+    results = []
+    for generator in (net, ReferenceBlock(net, 0)):
+        net.zero_grad()
+        fake = generator(condition)
+        (fake * random_images(1, 3, 256, 256, seed=1)).sum().backward()
+        results.append([fake.detach().clone(), *(p.grad.clone() for p in net.parameters())])
+    for ours, reference in zip(*results, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-12)
+
+
+def test_pictures_come_back_unchanged_from_tensors():
+    levels = np.arange(256, dtype=np.uint8)
+    pictures = torch.from_numpy(np.broadcast_to(levels[None, :, None, None], (2, 256, 5, 3)).copy())
+    tensors = tensor_from_rgb(pictures)
+    assert tensors.shape == (2, 3, 256, 5)
+    assert (tensors.min().item(), tensors.max().item()) == (-1.0, 1.0)
+    assert torch.equal(rgb_from_tensor(tensors), pictures)
+
+
+@pytest.mark.parametrize("statistics", ["picture", "running"])
+def test_a_condition_gets_the_same_fake_alone_and_among_others(statistics):
+    paint = painter(initialised(UNet(width=4, dropout=0.5)), statistics=statistics)
+    conditions = np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
+    together = paint(conditions)
+    assert together.shape == conditions.shape
+    assert np.array_equal(paint(conditions[1:2])[0], together[1])
+
+
+def test_a_painter_keeps_the_weights_of_its_making():
+    net = initialised(UNet(width=4, dropout=0.5))
+    paint = painter(net)
+    conditions = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    before = paint(conditions)
+    initialise(net, torch.Generator().manual_seed(1))
+    assert np.array_equal(paint(conditions), before)
+    assert net.training
