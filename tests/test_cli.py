@@ -1,0 +1,192 @@
+"""The command line: every command end to end, and for every mistake one line, exit code 2, nothing half-written."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import media
+import pytest
+
+from mueca.cli import main
+
+
+@pytest.fixture(autouse=True)
+def models_from_the_environment(models, monkeypatch):
+    monkeypatch.setenv("MUECA_MODELS", str(models))
+
+
+def complaint_of(capsys, *arguments: object) -> str:
+    """Run a command that must fail; return its one line."""
+    assert main([str(a) for a in arguments]) == 2
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and printed.err.rstrip().endswith(lines[0])
+    return lines[0]
+
+
+def test_the_whole_job_step_by_step(actor_clip, tmp_path, capsys):
+    pairs, run, out = tmp_path / "pairs", tmp_path / "run", tmp_path / "out.mp4"
+    for command in (
+        ["extract", actor_clip, pairs],
+        ["train", pairs, run, "--steps", "2"],
+        ["evaluate", run, "--save-fakes"],
+        ["drive", run, actor_clip, out, "--view", "compare"],
+    ):
+        assert main([str(c) for c in command]) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert "40 pairs of 40 frames" in printed and "2 steps" in printed
+    assert "mean face" in printed and "0 of them held" in printed
+    assert {p.name for p in tmp_path.iterdir()} == {"pairs", "run", "out.mp4"}
+    assert {"metrics.json", "fakes", "generator.safetensors", "subject.json", "settings.json"} <= {
+        p.name for p in run.iterdir()
+    }
+
+
+def test_the_whole_job_in_one_command_goes_on_where_it_stopped(actor_clip, tmp_path, capsys):
+    command = ["run", str(actor_clip), str(actor_clip), str(tmp_path), "--steps", "2", "--view", "compare"]
+    assert main(command) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"pairs", "run", "driven.mp4"}
+    weights = (tmp_path / "run" / "generator.safetensors").read_bytes()
+    (tmp_path / "driven.mp4").unlink()
+    assert main(command) == 0
+    assert (tmp_path / "driven.mp4").exists()
+    assert (tmp_path / "run" / "generator.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["extract", "--evry", "5", "a.mp4", "pairs"], "unknown setting --evry; did you mean --every?"),
+        (["extract", "--every", "0", "a.mp4", "pairs"], "--every 0: must be 1 or more"),
+        (["extract", "--every", "many", "a.mp4", "pairs"], "'many' is not a whole number"),
+        (["extract", "--detector", "mtcnn", "a.mp4", "pairs"], "invalid choice: 'mtcnn'"),
+        (["extract", "a.mp4"], "PAIRS"),
+        (["train", "pairs", "run", "--budget", "soon"], "'soon' is no length of time"),
+        (["train", "pairs", "run", "--steps", "5", "--epochs", "5"], "contradict each other"),
+        (["paint"], "invalid choice: 'paint'"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_settings_are_named_with_the_way_out(arguments, wanted, capsys):
+    assert wanted in complaint_of(capsys, *arguments)
+
+
+def broken_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Return (file, what the complaint must say) for every kind of bad video."""
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("this is not a video\n" * 100)
+    (folder / "noise.mp4").write_bytes(os.urandom(20_000))
+    (folder / "nothing here").mkdir()
+    film = media.make_video(folder / "film.mp4", media.moving(30))
+    stub = shutil.copy(film, folder / "stub.mp4")
+    media.cut(Path(stub), 0.02)
+    return {
+        "missing": (folder / "missing.mp4", "does not exist"),
+        "empty": (folder / "empty.mp4", "empty.mp4"),
+        "text": (folder / "text.mp4", "text.mp4"),
+        "noise": (folder / "noise.mp4", "noise.mp4"),
+        "folder": (folder / "nothing here", "neither videos nor pictures"),
+        "stub": (folder / "stub.mp4", "stub.mp4"),
+        "faceless": (film, "no face"),
+        "sound": (media.make_sound_only(folder / "sound.mp4"), "sound.mp4"),
+    }
+
+
+KINDS = ["missing", "empty", "text", "noise", "folder", "stub", "faceless", "sound"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extract_names_a_bad_video_and_leaves_nothing(kind, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    video, wanted = broken_inputs(tmp_path / "in")[kind]
+    line = complaint_of(capsys, "extract", video, tmp_path / "pairs")
+    assert wanted in line and str(video) in line
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drive_names_a_bad_video_and_leaves_nothing(kind, actor_run, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    video, wanted = broken_inputs(tmp_path / "in")[kind]
+    line = complaint_of(capsys, "drive", actor_run, video, tmp_path / "out.mp4")
+    assert wanted in line and str(video) in line
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "sound"])
+def test_run_finds_a_bad_driver_before_the_long_work(kind, actor_clip, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    video, _ = broken_inputs(tmp_path / "in")[kind]
+    assert str(video) in complaint_of(capsys, "run", actor_clip, video, tmp_path / "out", "--steps", "1")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_cut_short_is_used_as_far_as_it_goes_and_says_so(actor_clip, tmp_path, capsys):
+    whole = tmp_path / "whole.mp4"
+    shutil.copy(actor_clip, whole)
+    media.cut(whole, 0.8)
+    assert main(["extract", str(whole), str(tmp_path / "pairs")]) == 0
+    printed = capsys.readouterr()
+    assert "warning: whole.mp4: decoded" in printed.err and "of 40 declared frames" in printed.err
+
+
+@pytest.mark.parametrize("command", ["drive", "evaluate"])
+def test_a_folder_that_is_no_run_is_named(command, actor_clip, actor_pairs, tmp_path, capsys):
+    rest = [actor_clip, tmp_path / "out.mp4"] if command == "drive" else []
+    line = complaint_of(capsys, command, actor_pairs, *rest)
+    assert "is no run folder" in line and str(actor_pairs) in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_names_a_folder_that_is_no_pairs_folder(tmp_path, capsys):
+    (tmp_path / "holiday").mkdir()
+    assert "is no pairs folder" in complaint_of(capsys, "train", tmp_path / "holiday", tmp_path / "run", "--steps", "1")
+    assert [p.name for p in tmp_path.iterdir()] == ["holiday"]
+
+
+def test_an_output_of_an_unknown_kind_is_named(actor_run, actor_clip, tmp_path, capsys):
+    line = complaint_of(capsys, "drive", actor_run, actor_clip, tmp_path / "out.wmv")
+    assert "out.wmv" in line and ".mp4" in line
+
+
+def test_the_environment_names_the_model_folder(actor_clip, tmp_path, monkeypatch, capsys):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "face_detection_yunet_2026may.onnx").write_bytes(b"forged")
+    monkeypatch.setenv("MUECA_MODELS", str(tmp_path / "models"))
+    line = complaint_of(capsys, "extract", actor_clip, tmp_path / "pairs", "--detector", "yunet")
+    assert str(tmp_path / "models") in line and "sha256" in line
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_extract_with_its_exit_code_and_nothing_half_written(number, code, actor_clip, tmp_path):
+    command = [sys.executable, "-m", "mueca", "extract", str(actor_clip), str(tmp_path / "pairs"), "--detector", "hog"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    said = ""
+    while "follow" not in said and time.monotonic() < deadline:
+        said += process.stderr.read(1)
+    process.send_signal(number)
+    said += process.communicate(timeout=60)[1]
+    assert process.returncode == code and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.parametrize("command", ["extract", "drive"])
+def test_a_full_disk_is_said_and_leaves_nothing(command, actor_run, actor_clip, tmp_path, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = {"extract": "200k", "drive": "16k"}[command]
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        job = {"extract": [actor_clip, disk / "pairs"], "drive": [actor_run, actor_clip, disk / "out.mp4"]}
+        assert "no space left" in complaint_of(capsys, command, *job[command]).lower()
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -1,0 +1,35 @@
+"""The metrics are those of the field."""
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from mueca import metrics
+
+RNG = np.random.default_rng(0)
+REAL = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+FAKE = np.clip(REAL.astype(int) + RNG.integers(-20, 21, REAL.shape), 0, 255).astype(np.uint8)
+
+
+def test_psnr_and_ssim_are_scikit_images_on_uint8_rgb():
+    assert metrics.psnr(FAKE, REAL) == peak_signal_noise_ratio(REAL, FAKE, data_range=255)
+    assert metrics.ssim(FAKE, REAL) == structural_similarity(REAL, FAKE, channel_axis=2, data_range=255)
+
+
+def test_equal_pictures_are_perfect():
+    assert metrics.l1(REAL, REAL) == 0
+    assert metrics.psnr(REAL, REAL) == np.inf
+    assert metrics.ssim(REAL, REAL) == pytest.approx(1)
+
+
+def test_l1_is_a_share_of_the_range_and_does_not_wrap():
+    black, white = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)
+    assert metrics.l1(black, white) == metrics.l1(white, black) == 1
+
+
+def test_landmark_distance_is_relative_to_the_real_faces_outer_eye_distance():
+    real = np.zeros((68, 2))
+    real[45] = (100, 0)
+    fake = real + (3, 4)
+    assert metrics.landmark_distance(fake, real) == pytest.approx(0.05)
+    assert metrics.landmark_distance(fake * 2, real * 2) == pytest.approx(0.05)

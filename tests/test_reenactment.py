@@ -1,0 +1,144 @@
+"""drive(): the driver's timing and expressions, any generator, held frames counted, everything marked."""
+
+import shutil
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+
+from mueca.actors import ACTORS, performance, render
+from mueca.config import SIZE_PX, DriveSettings
+from mueca.errors import InputError, OutputError
+from mueca.marks import SYNTHETIC, badge_in, xmp_packet
+from mueca.reenactment import drive
+from mueca.video import VideoReader
+
+
+def paint_conditions(conditions: np.ndarray) -> np.ndarray:
+    """A generator that returns the condition itself: what it was given can be seen in the video."""
+    assert conditions.dtype == np.uint8 and conditions.shape[1:] == (SIZE_PX, SIZE_PX, 3)
+    return conditions
+
+
+@pytest.fixture
+def settings(models) -> DriveSettings:
+    return DriveSettings(models=models)
+
+
+@pytest.fixture(scope="module")
+def gap_clip(tmp_path_factory) -> Path:
+    """Actor b in 16 frames at odd times; frames 0, 1, 7, 8 and 15 are empty."""
+    frames = []
+    for i, expression in enumerate(performance(seed=3, num_frames=16)):
+        image, _ = render(ACTORS["b"], expression, frame_index=i)
+        frames.append(np.full_like(image, 90) if i in (0, 1, 7, 8, 15) else image)
+    return media.make_video(tmp_path_factory.mktemp("gap") / "gap.mp4", frames)
+
+
+def test_the_video_has_the_drivers_timing_size_and_sound(actor_run, actor_clip, settings, tmp_path):
+    summary = drive(actor_run, actor_clip, tmp_path / "out.mp4", settings, generator=paint_conditions)
+    reader = VideoReader(tmp_path / "out.mp4")
+    assert (reader.info.width, reader.info.height, reader.info.has_audio) == (SIZE_PX, SIZE_PX, True)
+    driver_times = [f.timestamp_s for f in VideoReader(actor_clip)]
+    assert [f.timestamp_s for f in reader] == pytest.approx(driver_times, abs=1e-3)
+    assert summary.num_frames == len(driver_times) and summary.held == []
+
+
+def test_frames_without_a_face_hold_the_last_pose_and_are_counted(actor_run, gap_clip, settings, tmp_path):
+    summary = drive(actor_run, gap_clip, tmp_path / "out.mp4", settings, generator=paint_conditions)
+    frames = [f.image.astype(int) for f in VideoReader(tmp_path / "out.mp4")]
+    assert summary.held == [0, 1, 7, 8, 15] and len(frames) == 16
+
+    def differs(i: int, j: int) -> float:
+        return float(np.abs(frames[i] - frames[j]).mean())
+
+    for held, good in ((0, 2), (1, 2), (7, 6), (8, 6), (15, 14)):
+        assert differs(held, good) < 0.5 * differs(2, 14)
+
+
+def test_a_driver_elsewhere_and_in_another_size_is_brought_to_the_subjects_place(
+    actor_run, actor_clip, settings, tmp_path
+):
+    small = [np.pad(f.image[::2, ::2], ((10, 230), (200, 40), (0, 0)), "edge") for f in VideoReader(actor_clip)]
+    moved = media.make_video(tmp_path / "moved.mp4", small)
+    drive(actor_run, actor_clip, tmp_path / "a.mp4", settings, generator=paint_conditions)
+    drive(actor_run, moved, tmp_path / "b.mp4", settings, generator=paint_conditions)
+    for one, other in zip(VideoReader(tmp_path / "a.mp4"), VideoReader(tmp_path / "b.mp4"), strict=True):
+        jaws = [f.image[..., 1] > 128 for f in (one, other)]
+        assert (jaws[0] & jaws[1]).sum() > 0.9 * (jaws[0] | jaws[1]).sum()
+
+
+def test_the_output_says_that_it_is_synthetic_in_the_picture_and_in_its_metadata(
+    actor_run, actor_clip, settings, tmp_path
+):
+    out = tmp_path / "out.mp4"
+    drive(actor_run, actor_clip, out, settings, generator=lambda c: np.full_like(c, 255))
+    assert xmp_packet(SYNTHETIC) in out.read_bytes()
+    (x0, y0, x1, y1), _, _ = badge_in((0, 0, SIZE_PX, SIZE_PX), SIZE_PX, SIZE_PX)
+    for frame in VideoReader(out):
+        assert frame.image[y0:y1, x0:x1].mean() < 180 < 240 < frame.image[: y0 - 5].mean()
+
+
+def test_the_comparison_shows_driver_condition_and_marked_result(actor_run, actor_clip, models, tmp_path):
+    out = tmp_path / "out.mp4"
+    settings = DriveSettings(view="compare", models=models)
+    drive(actor_run, actor_clip, out, settings, generator=lambda c: np.full_like(c, 255))
+    frame = next(iter(VideoReader(out))).image
+    driver, condition, fake = np.split(frame, 3, axis=1)
+    assert (condition[5:20, 5:20] < 20).all() and driver.std() > 20 and np.median(fake) > 240
+    assert b"compositeWithTrainedAlgorithmicMedia" in out.read_bytes()
+
+
+def test_the_runs_own_network_paints_when_no_generator_is_given(actor_run, actor_clip, settings, tmp_path):
+    drive(actor_run, actor_clip, tmp_path / "out.mp4", settings)
+    assert VideoReader(tmp_path / "out.mp4").info.width == SIZE_PX
+
+
+def test_nothing_of_the_run_but_what_it_holds_is_needed(actor_run, actor_clip, settings, tmp_path):
+    for name in ("settings.json", "subject.json", "generator.safetensors"):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        shutil.copy(actor_run / name, tmp_path / "run" / name)
+    drive(tmp_path / "run", actor_clip, tmp_path / "out.mp4", settings)
+    assert (tmp_path / "out.mp4").stat().st_size > 1000
+
+
+def test_a_folder_that_is_no_run_is_refused(actor_clip, settings, tmp_path):
+    with pytest.raises(InputError, match="is no run folder"):
+        drive(tmp_path, actor_clip, tmp_path / "out.mp4", settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.avi", "out", "out.gif"])
+def test_an_output_of_an_unknown_kind_is_refused_before_any_work(name, actor_run, actor_clip, settings, tmp_path):
+    with pytest.raises(OutputError, match=r"\.mp4"):
+        drive(actor_run, actor_clip, tmp_path / name, settings, generator=pytest.fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_driver_without_a_face_is_refused_and_leaves_nothing(actor_run, settings, tmp_path):
+    video = media.make_video(tmp_path / "room.mp4", media.moving(25))
+    with pytest.raises(InputError, match=r"room.mp4: no face"):
+        drive(actor_run, video, tmp_path / "out.mp4", settings, generator=paint_conditions)
+    assert [p.name for p in tmp_path.iterdir()] == ["room.mp4"]
+
+
+def test_the_drivers_own_video_is_never_written_over(actor_run, actor_clip, settings):
+    before = actor_clip.read_bytes()
+    with pytest.raises(OutputError, match="driver's own video"):
+        drive(actor_run, actor_clip, actor_clip, settings, generator=paint_conditions)
+    assert actor_clip.read_bytes() == before
+
+
+def test_a_generator_that_fails_leaves_no_half_video(actor_run, actor_clip, settings, tmp_path):
+    calls = []
+
+    def fail_later(conditions: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        if len(calls) > 10:
+            raise RuntimeError
+        return conditions
+
+    with pytest.raises(RuntimeError):
+        drive(actor_run, actor_clip, tmp_path / "out.mp4", settings, generator=fail_later)
+    assert list(tmp_path.iterdir()) == []
