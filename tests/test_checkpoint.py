@@ -74,9 +74,10 @@ def test_one_flipped_bit_is_named_and_the_checkpoint_before_is_used(tmp_path, na
     save_checkpoint(tmp_path, checkpoint(1))
     damaged = save_checkpoint(tmp_path, checkpoint(2)) / name
     data = bytearray(damaged.read_bytes())
-    data[len(data) * 3 // 4] ^= 1
+    # Where the file stays readable: in a number of the last tensor, or of the steps.
+    data[data.index(b'"steps": 2') + 9 if name == "state.json" else -1] ^= 1
     damaged.write_bytes(data)
-    with pytest.warns(UserWarning, match="step_00000002: is damaged"):
+    with pytest.warns(UserWarning, match=r"step_00000002: is damaged.*was changed"):
         assert load_newest(tmp_path).steps == 1
 
 

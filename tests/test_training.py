@@ -235,7 +235,10 @@ def test_a_run_stopped_after_six_of_twelve_steps_ends_in_the_same_bits(pairs, tm
         with pytest.raises(TrainingInterrupted):
             train(pairs, tmp_path / "parts", settings)
     assert load_newest(tmp_path / "parts").steps == 6
-    train(pairs, tmp_path / "parts", settings)
+    with monkeypatch.context() as patch:
+        # From zero it would end in the same bits too.
+        at_step(patch, 1, lambda: pytest.fail("started over"))
+        train(pairs, tmp_path / "parts", settings)
     whole, parts = (
         {n: b for n, b in contents(tmp_path / r).items() if n.startswith(f"{SAMPLES}/") or n.endswith(".safetensors")}
         for r in ("whole", "parts")

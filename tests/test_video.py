@@ -3,6 +3,8 @@
 import gc
 import os
 import re
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import chain, pairwise, repeat
 from pathlib import Path
@@ -509,6 +511,21 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
     sound = make_video(tmp_path / "in.mp4", moving(3), sound=tone(2))
     films = [write(tmp_path / f"{i}.mp4", moving(60), mark=SYNTHETIC, sound=sound) for i in range(2)]
     assert films[0].read_bytes() == films[1].read_bytes()
+
+
+def test_the_bytes_do_not_depend_on_what_lies_in_memory(tmp_path):
+    """x264's macroblock trees read memory that was never written; glibc fills it as MALLOC_PERTURB_ says."""
+    program = (
+        "import sys, hashlib, pathlib, media, test_video;"
+        "path = test_video.write(pathlib.Path(sys.argv[1]), media.moving(60, 48, 64));"
+        "print(hashlib.sha256(path.read_bytes()).hexdigest())"
+    )
+    digests = set()
+    for fill in ("1", "85"):
+        environment = os.environ | {"MALLOC_PERTURB_": fill, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", program, str(tmp_path / "out.mp4")]
+        digests.add(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("timestamps", [[0.0, 0.0], [0.1, 0.04]])
