@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mueca.actors import ACTORS, performance, write_clip
 from mueca.config import ExtractSettings, TrainSettings
 from mueca.extraction import extract
+
+settings.register_profile("mueca", deadline=None)  # a busy machine is no bug
+settings.load_profile("mueca")
 
 REPOSITORY = Path(__file__).parents[1]
 

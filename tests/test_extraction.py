@@ -18,6 +18,7 @@ from mueca.face.landmarks import eye_distance
 from mueca.pairs import read_landmarks, read_manifest, read_split, sha256_of_pairs
 from mueca.pictures import read_picture
 from mueca.subject import fit_subject
+from mueca.video import VideoReader
 
 
 def files_of(folder: Path) -> list[str]:
@@ -119,6 +120,47 @@ def test_fewer_than_twenty_usable_frames_are_refused_with_their_number(actor_cli
     with pytest.raises(InputError, match=r"\b8 usable frames of 40.*at least 20"):
         extract(actor_clip, tmp_path / "pairs", ExtractSettings(every=5, models=models))
     assert list(tmp_path.iterdir()) == []
+
+
+def portrait(image: np.ndarray) -> np.ndarray:
+    return np.pad(image, ((200, 160), (0, 0), (0, 0)), "edge")
+
+
+def four_to_three(image: np.ndarray) -> np.ndarray:
+    return np.pad(image, ((0, 0), (80, 80), (0, 0)), "edge")
+
+
+def odd(image: np.ndarray) -> np.ndarray:
+    return image[:-1, :-3]
+
+
+def close_up(image: np.ndarray) -> np.ndarray:
+    return image[40:400, 90:390]
+
+
+@pytest.mark.parametrize("shape", [portrait, four_to_three, odd, close_up])
+def test_any_size_and_shape_of_picture_gives_the_same_square_unstretched_face(
+    shape, actor_clip, actor_pairs, models, tmp_path
+):
+    frames = [shape(frame.image) for frame in VideoReader(actor_clip)]
+    video = media.make_video(tmp_path / "clip.mp4", frames, pix_fmt="yuv444p")
+    extract(video, tmp_path / "pairs", ExtractSettings(models=models))
+    assert like_the_plain_clip(tmp_path / "pairs", actor_pairs) > 0.9
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+def test_a_clip_stored_on_its_side_gives_upright_faces(turned, actor_clip, actor_pairs, models, tmp_path):
+    frames = [np.rot90(frame.image, -turned // 90).copy() for frame in VideoReader(actor_clip)]
+    video = media.make_video(tmp_path / "clip.mp4", frames, rotation_ccw=turned)
+    extract(video, tmp_path / "pairs", ExtractSettings(models=models))
+    assert like_the_plain_clip(tmp_path / "pairs", actor_pairs) > 0.9
+
+
+def like_the_plain_clip(pairs: Path, plain: Path) -> float:
+    """Return how much of the faces' area in the conditions lies on the same pixels, 1 for all; forty frames each."""
+    areas = [np.concatenate([read_split(p, s).conditions.any(-1) for s in ("train", "test")]) for p in (pairs, plain)]
+    assert len(areas[0]) == len(areas[1]) == 40
+    return float((areas[0] & areas[1]).sum() / (areas[0] | areas[1]).sum())
 
 
 def test_a_missing_half_is_named(actor_pairs, tmp_path):

@@ -152,7 +152,7 @@ class ExtractSettings:
 class TrainSettings:
     """How ``train`` learns. At most one of epochs, steps and budget; none: the preset's own length."""
 
-    preset: Literal["small", "paper"] = setting("small", "networks and schedule; see the table in the documentation")
+    preset: Literal["small", "paper"] = setting("small", "networks and schedule; see docs/experiments.md")
     epochs: int | None = setting(None, "train for N passes over the training pairs", metavar="N")
     steps: int | None = setting(None, "train for N steps", metavar="N")
     budget: float | None = setting(

@@ -1,0 +1,106 @@
+"""How fast extract() is, beside the report's way, written plainly, on the same clips in the same run.
+
+    python benchmarks/extract.py --out benchmarks/results/extract.json [--quick] [--clips FOLDER]
+
+The report's way, for every frame that is kept: the frame is written as a PNG and read back, the SSD finds the face,
+the widened box is cut out and stretched to 256 x 256, dlib's HOG finds the face again in the crop, the predictor
+places the landmarks, mask and crop are written. Frames in which the SSD or the HOG finds nothing are lost. mueca
+follows and writes every frame. Both decode with PyAV. The ratio is of pairs written per second.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import dlib
+import numpy as np
+from measuring import find_clips, make_parser, print_table, write_result
+
+from mueca.config import SIZE_PX, ExtractSettings
+from mueca.extraction import extract
+from mueca.face.condition import draw_condition
+from mueca.face.detection import HogDetector, SsdDetector
+from mueca.face.model_files import LANDMARKS_68, packaged
+from mueca.marks import UNMARKED
+from mueca.pictures import read_picture, write_picture
+from mueca.video import VideoReader
+
+CLIPS = ("d9", "d19", "s18")
+
+
+def reports_way(video: Path, folder: Path, *, max_frames: int, models: Path | None) -> tuple[int, int]:
+    """Write the report's pairs of the first frames; return how many frames there were and how many it kept."""
+    ssd, hog = SsdDetector(models), HogDetector()
+    predictor = dlib.shape_predictor(str(packaged(LANDMARKS_68)))
+    num_frames = kept = 0
+    for frame in VideoReader(video):
+        if frame.index == max_frames:
+            break
+        num_frames += 1
+        write_picture(folder / "frame.png", frame.image, mark=UNMARKED)
+        image = read_picture(folder / "frame.png")
+        faces = ssd.detect(image)
+        if not faces:
+            continue
+        crop = widened_crop(image, faces[0].box)
+        found = hog.detect(crop)
+        if not found:
+            continue
+        rectangle = dlib.rectangle(*(round(v) for v in found[0].box))
+        landmarks = np.array([(p.x, p.y) for p in predictor(crop, rectangle).parts()], dtype=float)
+        write_picture(folder / f"{frame.index:06d}_condition.png", draw_condition(landmarks, crop), mark=UNMARKED)
+        write_picture(folder / f"{frame.index:06d}_target.png", crop, mark=UNMARKED)
+        kept += 1
+    return num_frames, kept
+
+
+def widened_crop(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Return the box, 20 % higher, 10 % lower and 50 % wider on either side, stretched to a square."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    left, right = max(round(x0 - 0.5 * width), 0), round(x1 + 0.5 * width)
+    top, bottom = max(round(y0 - 0.2 * height), 0), round(y1 + 0.1 * height)
+    return cv2.resize(image[top:bottom, left:right], (SIZE_PX, SIZE_PX))
+
+
+def measure(video: Path, *, max_frames: int, rounds: int, models: Path | None) -> dict[str, object]:
+    """Return both ways' medians over the rounds, which take turns."""
+    ours, theirs, num_frames, kept = [], [], 0, 0
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            manifest = extract(video, Path(folder) / "pairs", ExtractSettings(models=models))
+            ours.append(manifest.kept / (time.perf_counter() - start))
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            num_frames, kept = reports_way(video, Path(folder), max_frames=max_frames, models=models)
+            theirs.append(kept / (time.perf_counter() - start))
+    return {
+        "clip": video.stem,
+        "size": f"{manifest.source_size_px[0]}x{manifest.source_size_px[1]}",
+        "mueca_pairs_per_s": statistics.median(ours),
+        "report_pairs_per_s": statistics.median(theirs),
+        "ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+        "mueca_kept_share": manifest.kept / manifest.num_frames,
+        "report_kept_share": kept / num_frames,
+    }
+
+
+def main() -> None:
+    arguments = make_parser(__doc__ or "", clips=True).parse_args()
+    frames, rounds = (40, 1) if arguments.quick else (150, 3)
+    rows = [
+        measure(video, max_frames=frames, rounds=rounds, models=arguments.models)
+        for video in find_clips(arguments.clips, CLIPS)
+    ]
+    print_table(rows)
+    numbers = {"throughput_ratio": statistics.median(row["ratio"] for row in rows), "clips": rows}
+    write_result(arguments.out, numbers, quick=arguments.quick)
+
+
+if __name__ == "__main__":
+    main()
