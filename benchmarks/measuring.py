@@ -35,14 +35,15 @@ def make_parser(description: str, *, clips: bool) -> argparse.ArgumentParser:
 
 
 def find_clips(folder: Path | None, names: Sequence[str]) -> list[Path]:
-    """Return the named clips of the folder that are there; without a folder, those of the two drawn actors."""
+    """Return the folder's clips of these names, or all its clips; without a folder those of the two drawn actors."""
     if folder is None:
         from mueca.actors import ACTORS, actor_clip
 
         return [actor_clip(name, Path(pooch.os_cache("mueca")) / "actors") for name in ACTORS]
     found = [folder / f"{name}.mp4" for name in names if (folder / f"{name}.mp4").is_file()]
+    found = found or sorted(folder.glob("*.mp4"))
     if not found:
-        raise SystemExit(f"error: {folder}: holds none of {', '.join(names)} (.mp4)")
+        raise SystemExit(f"error: {folder}: holds no .mp4; name a folder of clips")
     return found
 
 

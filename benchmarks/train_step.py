@@ -111,12 +111,8 @@ def measure(steps: dict[str, Callable[[], object]], *, rounds: int) -> dict[str,
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def main() -> None:
-    parser = make_parser(__doc__ or "", clips=False)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), metavar="N")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-
+def make_steps() -> dict[str, Callable[[], object]]:
+    """Return a training step of the reference and of each preset, all on the same eight pairs."""
     conditions, targets = smooth_pictures(8, 0), smooth_pictures(8, 1)
     batches = [
         tuple(torch.from_numpy(image[None]).permute(0, 3, 1, 2).float() / 127.5 - 1 for image in pair)
@@ -126,8 +122,15 @@ def main() -> None:
     for name in ("paper", "small"):
         trainer = Trainer(PRESETS[name], conditions, targets, seed=0, device=torch.device("cpu"))
         steps[name] = lambda trainer=trainer: trainer.step(0.0)
-    seconds = measure(steps, rounds=15 if arguments.quick else 60)
+    return steps
 
+
+def main() -> None:
+    parser = make_parser(__doc__ or "", clips=False)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), metavar="N")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    seconds = measure(make_steps(), rounds=15 if arguments.quick else 60)
     rows = [
         {"step": name, "s/step": value, "steps/s": 1 / value, "vs. reference": seconds["reference"] / value}
         for name, value in seconds.items()

@@ -11,20 +11,18 @@ from hypothesis import settings
 from mueca.actors import ACTORS, performance, write_clip
 from mueca.config import ExtractSettings, TrainSettings
 from mueca.extraction import extract
+from mueca.face.model_files import SSD_GRAPH, SSD_WEIGHTS, YUNET, fetch
 
 settings.register_profile("mueca", deadline=None)  # a busy machine is no bug
 settings.load_profile("mueca")
 
-REPOSITORY = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """Folder of the detectors' files."""
-    folder = Path(os.environ.get("MUECA_MODELS", REPOSITORY.parent / "shared" / "models"))
-    if not folder.is_dir():
-        pytest.skip(f"no detector files at {folder}; set MUECA_MODELS")
-    return folder
+    """Folder of the detectors' files: $MUECA_MODELS, or the cache, into which they are downloaded once."""
+    named = os.environ.get("MUECA_MODELS")
+    paths = [fetch(file, Path(named) if named else None) for file in (YUNET, SSD_WEIGHTS, SSD_GRAPH)]
+    return paths[0].parent
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Makes odd and broken media files in a folder of the caller's; none is stored."""
+"""Makes odd and broken media files in a folder of the caller's, none is stored; and reads and writes whole ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import pytest
 from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, ColorTrc
 from numpy.typing import NDArray
+
+from mueca.marks import UNMARKED
+from mueca.video import Frame, VideoReader, VideoWriter
 
 Picture = NDArray[np.uint8]
 
@@ -164,3 +167,33 @@ def small_disk(folder: Path, *, num_kib: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True, capture_output=True)
+
+
+def write(path: Path, images, timestamps=None, *, mark=UNMARKED, sound=None) -> Path:
+    """Write images at 25 frames per second, or at the given timestamps."""
+    timestamps = [i / 25 for i in range(len(images))] if timestamps is None else timestamps
+    height, width = images[0].shape[:2]
+    with VideoWriter(path, size_px=(width, height), mark=mark, sound=sound) as film:
+        for image, timestamp_s in zip(images, timestamps, strict=True):
+            film.write(image, timestamp_s)
+    return path
+
+
+def read(path: Path) -> list[Frame]:
+    """Return all frames of the video."""
+    return list(VideoReader(path))
+
+
+def times(frames: list[Frame]) -> list[float]:
+    """Return the frames' timestamps in seconds."""
+    return [frame.timestamp_s for frame in frames]
+
+
+def corner_colours(image: Picture) -> list[list[int]]:
+    """Return the colours top left, top right, bottom left and bottom right."""
+    return [image[y, x].tolist() for y, x in ((5, 5), (5, -6), (-6, 5), (-6, -6))]
+
+
+def about(colours, tolerance: int = 4):
+    """Return the colours as approximations, to be compared with."""
+    return [pytest.approx(list(colour), abs=tolerance) for colour in colours]

@@ -2,6 +2,10 @@
 
 import dataclasses
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -21,6 +25,8 @@ from mueca.actors import (
     render,
     write_clip,
 )
+from mueca.actors.features import lids
+from mueca.actors.head import CAMERA_CM, PIVOT
 from mueca.errors import SettingsError
 from mueca.video import VideoReader
 
@@ -94,6 +100,29 @@ def test_turning_the_head_moves_near_points_more_than_far_ones(identity):
     moved = turned[:, 0] - ahead[:, 0]
     assert moved[30] > moved[27] > moved[36] > moved[0]
     assert span(turned, 42, 45) < span(ahead, 42, 45) * 0.87, "the eye that turns away narrows"
+
+
+@both
+@pytest.mark.parametrize("yaw", [-35, 35])
+def test_a_head_turned_far_is_drawn_whole_and_its_far_eye_narrows_as_geometry_says(identity, yaw):
+    def seen_width(corners: np.ndarray, degrees: float) -> float:
+        """Return the width of a level line through a pinhole camera, after a turn about the neck's upright axis."""
+        x, _, z = (corners - PIVOT).T
+        turn = np.radians(degrees)
+        across, towards = x * np.cos(turn) + z * np.sin(turn), z * np.cos(turn) - x * np.sin(turn)
+        return float(np.ptp(across / (CAMERA_CM - towards)))
+
+    ahead, turned = landmarks_of(identity, Expression()), landmarks_of(identity, Expression(yaw=yaw))
+    side, a, b = (1, 42, 45) if yaw > 0 else (-1, 36, 39)
+    corners, _ = lids(identity, Expression(), side, np.array([0.0, 1.0]))
+    shrunk = np.ptp(turned[[a, b], 0]) / np.ptp(ahead[[a, b], 0])
+    assert shrunk == pytest.approx(seen_width(corners, yaw) / seen_width(corners, 0), rel=1e-6)
+    assert shrunk < np.cos(np.radians(35)), "the face curves away besides"
+
+    image, points = render(identity, Expression(yaw=yaw))
+    assert points.min() > 0 and points.max() < image.shape[0] - 1
+    x, y = points[[a, b]].mean(0).round().astype(int)
+    assert np.ptp(image[y - 4 : y + 5, x - 8 : x + 9].mean(2)) > 60, "the far eye is still drawn"
 
 
 @both
@@ -196,6 +225,27 @@ def test_two_workers_render_what_one_renders_in_the_same_order(tmp_path, monkeyp
     for workers in (1, 2):
         write_clip(tmp_path / f"{workers}.mp4", ACTOR_A, performance(3, 12), workers=workers)
     assert len(written["1.mp4"]) == 12 and written["1.mp4"] == written["2.mp4"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="sends Ctrl-C to a process group")
+def test_ctrl_c_while_rendering_prints_no_workers_traceback(tmp_path):
+    script = tmp_path / "film.py"
+    script.write_text(
+        "import time\n"
+        "from mueca.actors import ACTOR_A, filming, performance\n"
+        "if __name__ == '__main__':\n"
+        "    for frame in filming._rendered(ACTOR_A, performance(3, 500), 2):\n"
+        "        time.sleep(3)\n"  # long enough for both workers to run out of jobs: idle ones printed
+        "        print('frame', flush=True)\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, script], text=True, start_new_session=True, **pipes) as filming_it:
+        assert filming_it.stdout.readline() == "frame\n"
+        os.killpg(filming_it.pid, signal.SIGINT)
+        _, told = filming_it.communicate(timeout=60)
+    assert told.rstrip().endswith("KeyboardInterrupt")
+    assert "Process SpawnProcess" not in told and told.count("Traceback") == 1, told
 
 
 def test_the_standard_clip_is_made_once_and_found_again(tmp_path, monkeypatch):

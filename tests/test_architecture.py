@@ -5,16 +5,17 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+TOOLS = Path(sys.executable).parent
 
 
 def test_imports_point_down_and_only_the_networks_rooms_import_torch():
-    result = subprocess.run(["lint-imports"], cwd=REPOSITORY, capture_output=True, text=True)
+    result = subprocess.run([TOOLS / "lint-imports"], cwd=REPOSITORY, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
 
 
 def test_the_code_passes_the_linter_and_is_formatted():
     for command in (["check"], ["format", "--check"]):
-        result = subprocess.run(["ruff", *command, "."], cwd=REPOSITORY, capture_output=True, text=True)
+        result = subprocess.run([TOOLS / "ruff", *command, "."], cwd=REPOSITORY, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout
 
 
@@ -31,6 +32,16 @@ def test_help_and_the_base_package_need_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "a video becomes pairs" in result.stdout, result.stderr
+
+
+def test_every_command_is_a_function_of_the_same_name_however_often_it_is_asked_for():
+    code = (
+        "import mueca\n"
+        "for _ in range(2):\n"
+        "    for name in ('extract', 'train', 'drive', 'evaluate', 'run', 'demo'):\n"
+        "        assert type(getattr(mueca, name)).__name__ == 'function', name"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_help_loads_neither_networks_nor_video():

@@ -1,14 +1,30 @@
-"""Every benchmark answers, and offers what all of them offer."""
+"""Every benchmark explains itself; those of landmarks and of extraction are run, briefly, on the drawn actors."""
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name != "measuring.py")
+
+
+@pytest.fixture
+def benchmark_landmarks(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("landmarks")
+
+
+@pytest.fixture
+def benchmark_measuring(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("measuring")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
@@ -25,9 +41,44 @@ def test_a_result_says_on_which_machine_with_which_versions_and_when_it_was_meas
     assert numbers["machine"]["cores"] and numbers["versions"]["mueca"]
 
 
-@pytest.mark.slow
-def test_a_benchmark_runs_on_the_actors_and_writes_its_numbers(models, tmp_path):
-    command = [sys.executable, BENCHMARKS / "landmarks.py", "--quick", "--out", tmp_path / "out.json"]
-    environment = {"PATH": "", "MUECA_MODELS": str(models), "HOME": str(tmp_path)}
+def run_benchmark(models: Path, folder: Path, script: str, *options: str | Path) -> dict[str, Any]:
+    """Run a benchmark, on the drawn actors if ``options`` name no clips; return the numbers that it wrote."""
+    command = [sys.executable, BENCHMARKS / script, *options, "--out", folder / "out.json"]
+    environment = {"PATH": "", "MUECA_MODELS": str(models), "HOME": str(folder)}
     subprocess.run(command, env=environment, check=True, capture_output=True)
-    assert 0 < json.loads((tmp_path / "out.json").read_text())["tremble_ratio"] < 1
+    return json.loads((folder / "out.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_landmarks_benchmark_finds_smoothed_landmarks_calmer_than_plain_ones(models, tmp_path):
+    numbers = run_benchmark(models, tmp_path, "landmarks.py", "--quick")
+    assert 0 < numbers["tremble_ratio"] < 1
+    assert [row["frames"] for row in numbers["clips"]] == [60, 60]
+    assert all(row["plain_motion"] != row["one_box_motion"] for row in numbers["clips"])
+
+
+@pytest.mark.slow
+def test_the_extraction_benchmark_gives_both_ways_the_same_frames(models, actor_clip, tmp_path):
+    options = ("--clips", actor_clip.parent, "--frames", "20", "--rounds", "1")
+    numbers = run_benchmark(models, tmp_path, "extract.py", *options)
+    assert numbers["throughput_ratio"] > 0 and numbers["num_frames"] == 20
+    (row,) = numbers["clips"]
+    assert (row["mueca_frames"], row["report_frames"], row["mueca_kept_share"]) == (20, 20, 1.0)
+
+
+def test_differences_do_not_reach_over_frames_without_a_face(benchmark_landmarks):
+    frame_index = np.array([0, 1, 2, 50, 51, 52])
+    face = np.random.default_rng(0).uniform(100, 200, (68, 2))
+    still = np.stack([face] * 3 + [face + 400] * 3)  # jumps in the gap alone
+    still[1] += 0.5
+    moved = 100 * np.hypot(0.5, 0.5) / np.linalg.norm(face[36] - face[45])
+    assert benchmark_landmarks.tremble(still, frame_index, 1) == pytest.approx(moved / 2)
+    assert benchmark_landmarks.longest_stretch(np.array([0, 4, 5, 6, 9])).tolist() == [1, 2, 3]
+
+
+def test_a_folder_without_the_usual_clips_is_measured_whole(tmp_path, benchmark_measuring):
+    for name in ("mine.mp4", "hers.mp4", "note.txt"):
+        (tmp_path / name).touch()
+    assert [p.name for p in benchmark_measuring.find_clips(tmp_path, ["d9"])] == ["hers.mp4", "mine.mp4"]
+    (tmp_path / "d9.mp4").touch()
+    assert [p.name for p in benchmark_measuring.find_clips(tmp_path, ["d9", "d19"])] == ["d9.mp4"]

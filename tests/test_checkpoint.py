@@ -81,7 +81,7 @@ def test_one_flipped_bit_is_named_and_the_checkpoint_before_is_used(tmp_path, na
         assert load_newest(tmp_path).steps == 1
 
 
-@pytest.mark.parametrize("damage", ["missing file", "empty file", "no state", "state is a list"])
+@pytest.mark.parametrize("damage", ["missing file", "empty file", "no state", "state is a list", "deep state"])
 def test_a_damaged_checkpoint_never_stops_the_one_before(tmp_path, damage):
     save_checkpoint(tmp_path, checkpoint(1))
     newest = save_checkpoint(tmp_path, checkpoint(2))
@@ -94,6 +94,8 @@ def test_a_damaged_checkpoint_never_stops_the_one_before(tmp_path, damage):
             (newest / "state.json").unlink()
         case "state is a list":
             (newest / "state.json").write_text("[]")
+        case "deep state":
+            (newest / "state.json").write_text("[" * 200_000)
     with pytest.warns(UserWarning, match="step_00000002"):
         assert load_newest(tmp_path).steps == 1
 
@@ -111,7 +113,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_names_the_path(tmp_path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match=r"step_00000002.*No space left"):
+    with pytest.raises(OutputError, match=r"step_00000002.*(?i:no space left)"):
         save_checkpoint(tmp_path, checkpoint(2))
     assert folders(tmp_path) == ["step_00000001"]
     assert load_newest(tmp_path).steps == 1
@@ -218,7 +220,15 @@ def test_offsets_that_overlap_are_refused(trained):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("width_generator", 10**12), ("width_generator", -1), ("generator", "os.system"), ("surprise", 1)],
+    [
+        ("width_generator", 10**12),
+        ("width_generator", -1),
+        ("generator", "os.system"),
+        ("surprise", 1),
+        ("dropout", 2.0),
+        ("learning_rate_generator", float("nan")),
+        pytest.param("length", 10**400, id="huge length"),
+    ],
 )
 def test_hostile_settings_give_one_line_of_error_and_allocate_nothing(trained, key, value):
     run, _ = trained
@@ -228,6 +238,22 @@ def test_hostile_settings_give_one_line_of_error_and_allocate_nothing(trained, k
     with pytest.raises(InputError, match=r"settings\.json") as caught:
         load_generator(run)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "[]", "7", "{}", '{"kind": "another"}', '{"kind": "mueca run"'])
+def test_settings_that_are_no_runs_give_one_line_of_error(trained, text):
+    run, _ = trained
+    (run / SETTINGS).write_text(text)
+    with pytest.raises(InputError, match=r"settings\.json") as caught:
+        load_generator(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_of_another_kind_are_no_runs(trained):
+    run, _ = trained
+    (run / SETTINGS).write_text((run / SETTINGS).read_text().replace("mueca run", "mueca walk"))
+    with pytest.raises(InputError, match=r"is no run folder \(settings\.json is something else's\)"):
+        load_generator(run)
 
 
 def test_a_generator_of_another_width_is_refused(trained, tmp_path):

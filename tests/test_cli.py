@@ -67,6 +67,7 @@ def test_the_whole_job_in_one_command_goes_on_where_it_stopped(actor_clip, tmp_p
         (["extract", "a.mp4"], "PAIRS"),
         (["train", "pairs", "run", "--budget", "soon"], "'soon' is no length of time"),
         (["train", "pairs", "run", "--steps", "5", "--epochs", "5"], "contradict each other"),
+        (["train", "--every", "5", "pairs", "run"], "unknown setting --every; see mueca train --help"),
         (["paint"], "invalid choice: 'paint'"),
         ([], "COMMAND"),
     ],

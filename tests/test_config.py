@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from mueca.config import (
     to_json,
 )
 from mueca.errors import SettingsError
-from mueca.options import Parser, add_options, parse, settings_from
+from mueca.options import Parser, add_options, flags_of, parse, settings_from
 
 KINDS = [ExtractSettings, TrainSettings, DriveSettings, EvaluateSettings, RunSettings, DemoSettings]
 
@@ -54,8 +55,18 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name(wrong):
         (ExtractSettings, {"every": 0}),
         (ExtractSettings, {"max_frames": 3}),
         (ExtractSettings, {"train_share": 1.0}),
+        (ExtractSettings, {"min_score": math.nan}),
+        (DriveSettings, {"min_score": -math.inf}),
+        (EvaluateSettings, {"min_score": math.inf}),
         (TrainSettings, {"epochs": 0}),
+        (TrainSettings, {"epochs": 10**400}),
         (TrainSettings, {"steps": 5, "epochs": 5}),
+        (TrainSettings, {"budget": math.inf}),
+        (TrainSettings, {"seed": -1}),
+        (TrainSettings, {"seed": 2**62 + 1}),
+        (DemoSettings, {"budget": 0.0}),
+        *[(kind, {"threads": 0}) for kind in (TrainSettings, DriveSettings, EvaluateSettings, DemoSettings)],
+        (TrainSettings, {"threads": 10**30}),
     ],
 )
 def test_values_out_of_range_and_contradictions_are_refused(kind, wrong):
@@ -87,14 +98,82 @@ def test_no_options_give_the_dataclasss_own_defaults(kind):
     assert options_of(kind) == kind()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_setting_can_be_given_on_the_command_line_and_says_what_it_does(kind):
-    for field in dataclasses.fields(kind):
-        if not dataclasses.is_dataclass(field.default_factory):
-            assert field.metadata["help"]
-    parser = Parser(prog="test")
-    add_options(parser, kind)
-    assert parser.format_help()
+GIVEN = {
+    "--every": (["3"], 3),
+    "--max-frames": (["40"], 40),
+    "--train-share": (["0.5"], 0.5),
+    "--detector": (["hog"], "hog"),
+    "--min-score": (["-0.25"], -0.25),
+    "--models": (["m"], Path("m")),
+    "--fresh": ([], True),
+    "--preset": (["paper"], "paper"),
+    "--epochs": (["7"], 7),
+    "--steps": (["9"], 9),
+    "--budget": (["1m30s"], 90.0),
+    "--seed": (["5"], 5),
+    "--device": (["cpu"], "cpu"),
+    "--threads": (["2"], 2),
+    "--view": (["compare"], "compare"),
+    "--pairs": (["p"], Path("p")),
+    "--save-fakes": ([], True),
+    "--clips": (["c"], Path("c")),
+}
+"""What is written after each option, and what arrives."""
+
+
+def values_of(settings: object, name: str) -> list[object]:
+    """Return the setting's value in every dataclass that has it, from the outermost in."""
+    parts = [v for v in vars(settings).values() if dataclasses.is_dataclass(v)]
+    return [vars(part)[name] for part in (settings, *parts) if name in vars(part)]
+
+
+@pytest.mark.parametrize(("kind", "flag"), [(kind, flag) for kind in KINDS for flag in dict.fromkeys(flags_of(kind))])
+def test_every_setting_can_be_given_on_the_command_line(kind, flag):
+    texts, value = GIVEN[flag]
+    name = flag[2:].replace("-", "_")
+    arrived, defaults = (values_of(options_of(kind, *given), name) for given in ([flag, *texts], []))
+    assert arrived == [value] * len(defaults)
+    assert value not in defaults
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not RunSettings])
+def test_every_setting_says_what_it_does(kind):
+    assert all(field.metadata["help"] for field in dataclasses.fields(kind))
+
+
+def test_the_three_lengths_say_that_they_exclude_each_other_and_what_holds_without_them():
+    for field in dataclasses.fields(TrainSettings):
+        if field.name in ("epochs", "steps", "budget"):
+            others = {"--epochs", "--steps", "--budget"} - {f"--{field.name}"}
+            assert all(other in field.metadata["help"] for other in others)
+            assert "10 minutes for small, 50 epochs for paper" in field.metadata["help"]
+    lengths = [(preset.length_kind, preset.length) for preset in (PRESETS["small"], PRESETS["paper"])]
+    assert lengths == [("budget", 600), ("epochs", 50)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dropout", 1.0),
+        ("average_decay", 1.0),
+        ("rate_falls_from", -0.1),
+        ("learning_rate_generator", 0.0),
+        ("learning_rate_discriminator", math.inf),
+        ("lambda_l1", math.nan),
+        ("jitter_size_px", 255),
+        ("discriminator_window_px", 257),
+        ("discriminator_window_px", 23),  # too small for one logit
+        ("length", 0.0),
+    ],
+)
+def test_a_preset_out_of_range_is_refused_by_name_and_not_as_an_option(name, value):
+    with pytest.raises(SettingsError, match=f"^preset's {name} "):
+        dataclasses.replace(PRESETS["small"], **{name: value})
+
+
+def test_a_whole_number_too_large_for_a_fraction_is_refused():
+    with pytest.raises(SettingsError, match="length"):
+        from_json(Preset, to_json(PRESETS["small"]) | {"length": 10**400})
 
 
 def test_a_setting_that_several_stages_share_goes_to_all_of_them():

@@ -99,6 +99,33 @@ def test_pairs_made_with_other_settings_are_refused_by_name_until_fresh(actor_cl
     assert read_manifest(pairs).settings["every"] == 2
 
 
+def test_pairs_that_lost_a_picture_are_made_whole_by_the_same_command(actor_clip, actor_pairs, models, tmp_path):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    next((pairs / "train" / "target").iterdir()).unlink()
+    extract(actor_clip, pairs, ExtractSettings(models=models))
+    assert sha256_of_pairs(pairs) == sha256_of_pairs(actor_pairs)
+
+
+def test_fresh_replaces_pairs_whose_manifest_is_damaged(actor_clip, actor_pairs, models, tmp_path):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    (pairs / "pairs.json").write_text("{")
+    with pytest.raises(InputError, match="--fresh"):
+        extract(actor_clip, pairs, ExtractSettings(models=models))
+    extract(actor_clip, pairs, ExtractSettings(models=models, fresh=True))
+    assert sha256_of_pairs(pairs) == sha256_of_pairs(actor_pairs)
+
+
+def test_fresh_never_takes_along_what_extract_did_not_write(actor_clip, actor_pairs, models, tmp_path):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    (pairs / "run").mkdir()
+    with pytest.raises(OutputError, match="holds run beside the pairs"):
+        extract(actor_clip, pairs, ExtractSettings(every=2, models=models, fresh=True))
+    assert (pairs / "run").exists() and read_manifest(pairs).settings["every"] == 1
+
+
 def test_a_folder_that_holds_something_else_is_never_touched(actor_clip, models, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     for fresh in (False, True):
@@ -109,11 +136,11 @@ def test_a_folder_that_holds_something_else_is_never_touched(actor_clip, models,
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (63, 47), (320, 240)])
 def test_a_video_without_a_face_is_refused_and_leaves_nothing(size, models, tmp_path):
-    width, height = size
-    video = media.make_video(tmp_path / "empty room.mp4", media.moving(25, width + width % 2, height + height % 2))
-    with pytest.raises(InputError, match=r"empty room.mp4: no face in any of its 25 frames"):
+    images = [image[: size[1], : size[0]].copy() for image in media.moving(25, 320, 240)]
+    video = media.make_video(tmp_path / "empty room.mkv", images, codec="ffv1", pix_fmt="bgr0")
+    with pytest.raises(InputError, match=r"empty room.mkv: no face in any of its 25 frames"):
         extract(video, tmp_path / "pairs", ExtractSettings(models=models))
-    assert files_of(tmp_path) == ["empty room.mp4"]
+    assert files_of(tmp_path) == ["empty room.mkv"]
 
 
 def test_fewer_than_twenty_usable_frames_are_refused_with_their_number(actor_clip, models, tmp_path):
@@ -189,6 +216,18 @@ def test_a_damaged_manifest_is_named(text, actor_pairs, tmp_path):
     (tmp_path / "pairs.json").write_text(text)
     with pytest.raises(InputError, match=r"pairs.json: can't be read"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an archive", "half", "flipped"])
+def test_damaged_landmarks_are_named(damage, actor_pairs, tmp_path):
+    shutil.copytree(actor_pairs, tmp_path / "pairs")
+    path = tmp_path / "pairs" / "landmarks.npz"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes(b ^ 255 for b in whole[middle : middle + 50]) + whole[middle + 50 :]
+    path.write_bytes({"half": whole[:middle], "flipped": flipped}.get(damage, damage))
+    with pytest.raises(InputError, match=r"landmarks.npz: can't be read"):
+        read_landmarks(tmp_path / "pairs")
 
 
 def test_the_pairs_hash_changes_with_any_pixel(actor_pairs, tmp_path):

@@ -1,5 +1,10 @@
 """A file's or folder's bytes appear under its final name only when they are whole."""
 
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from mueca.errors import OutputError
@@ -42,6 +47,49 @@ def test_a_folder_is_replaced_only_when_asked_for_and_only_by_a_whole_one(tmp_pa
     with whole_folder(path, replace=True) as partial:
         (partial / "new").write_text("2")
     assert [p.name for p in path.iterdir()] == ["new"] and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed_by_the_next_try(tmp_path):
+    code = (
+        "import os, pathlib, sys; from mueca.files import whole_folder\n"
+        "with whole_folder(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'x').write_text('1')\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "pairs"], check=False)
+    assert len(list(tmp_path.iterdir())) == 1 and not (tmp_path / "pairs").exists()
+    with whole_folder(tmp_path / "other"):
+        pass
+    assert len(list(tmp_path.iterdir())) == 2
+    with whole_folder(tmp_path / "pairs"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "pairs"]
+
+
+def test_a_folder_behind_a_link_is_replaced_where_it_is(tmp_path):
+    (tmp_path / "disk" / "big").mkdir(parents=True)
+    (tmp_path / "pairs").symlink_to(tmp_path / "disk" / "big")
+    with whole_folder(tmp_path / "pairs", replace=True) as partial:
+        (partial / "new").write_text("2")
+    assert (tmp_path / "pairs").is_symlink() and (tmp_path / "disk" / "big" / "new").exists()
+    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["big"]
+
+
+def test_an_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "pairs"
+    with whole_folder(path) as partial:
+        (partial / "old").write_text("1")
+    rename = Path.rename
+
+    def fail_for_the_new(self, target):
+        if (self / "new").exists():
+            raise OSError(errno.EIO, "broken")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new)
+    with pytest.raises(OSError, match="broken"), whole_folder(path, replace=True) as partial:
+        (partial / "new").write_text("2")
+    assert (path / "old").exists() and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):

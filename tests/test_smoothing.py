@@ -66,6 +66,12 @@ def test_stretches_too_short_for_a_window_are_left_as_they_are():
     assert np.array_equal(smooth_landmarks(track, np.arange(5)), track)
 
 
+def test_long_stretches_are_smoothed_though_most_frames_lie_in_short_ones():
+    numbers = np.r_[np.arange(40), *(np.arange(start, start + 5) for start in range(100, 220, 10))]
+    track = trembling(len(numbers))
+    assert motion(smooth_landmarks(track, numbers)[:40]) < 0.5 * motion(track[:40])
+
+
 def test_a_constant_stays_constant_under_slow_smoothing_whatever_is_missing():
     numbers = np.array([3, 4, 5, 9, 30, 31])
     assert smooth_slowly(np.full((6, 2), 7.0), numbers, 4.0) == pytest.approx(np.full((6, 2), 7.0))

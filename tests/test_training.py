@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,15 @@ import torch
 
 from mueca import training
 from mueca.checkpoint import load_generator, load_newest
-from mueca.config import PRESETS, Preset, TrainSettings
+from mueca.config import PRESETS, Preset, TrainSettings, to_json
+from mueca.diary import Diary
 from mueca.errors import InputError, MuecaError, OutputError
+from mueca.files import space_explained
 from mueca.gan import Losses, Trainer, falling_rate, pair_at_step, random_window
-from mueca.pairs import Landmarks, Manifest, read_split, write_landmarks, write_manifest, write_pair
+from mueca.pairs import LANDMARKS, Landmarks, Manifest, read_split, write_landmarks, write_manifest, write_pair
 from mueca.pictures import read_picture
 from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES, SETTINGS, TIME_LAPSE, locked, read_run
-from mueca.subject import SUBJECT
+from mueca.subject import SUBJECT, fit_subject, read_subject
 from mueca.training import TrainingInterrupted, train
 
 NARROW = {
@@ -367,6 +371,32 @@ def test_a_folder_that_holds_something_else_is_refused_by_name_and_left_as_it_wa
     assert contents(tmp_path / "photos") == {"holiday.jpg": b"x"}
 
 
+FOREIGN = ['{"editor": "vim"}', '{"kind": "another"}', "[]", "{", "[" * 200_000, '{"kind": "mueca run"']
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("text", FOREIGN, ids=range(len(FOREIGN)))
+def test_settings_of_something_else_make_no_run(pairs, tmp_path, text, fresh):
+    project = tmp_path / "project"
+    (project / SAMPLES).mkdir(parents=True)
+    (project / SETTINGS).write_text(text)
+    (project / SAMPLES / "holiday.jpg").write_bytes(b"x")
+    before = contents(project)
+    with pytest.raises(OutputError, match=r"project: holds something else \(settings\.json\)"):
+        train(pairs, project, TrainSettings(steps=2, fresh=fresh))
+    assert contents(project) == before
+
+
+def test_a_run_whose_settings_are_cut_off_starts_over_with_fresh_only(pairs, tmp_path):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2))
+    os.truncate(run / SETTINGS, 100)
+    with pytest.raises(InputError, match="--fresh"):
+        train(pairs, run, TrainSettings(steps=2))
+    assert train(pairs, run, TrainSettings(steps=1, fresh=True)).steps == 1
+    assert read_run(run).length == 1
+
+
 def test_a_file_in_the_place_of_the_run_is_refused(pairs, tmp_path):
     (tmp_path / "run").write_bytes(b"x")
     with pytest.raises(OutputError, match="is a file"):
@@ -377,6 +407,38 @@ def test_no_pairs_folder_leaves_no_run_folder(tmp_path):
     with pytest.raises(InputError):
         train(tmp_path / "nothing", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_pairs_without_landmarks_leave_no_run_folder(pairs, tmp_path):
+    (pairs / LANDMARKS).write_bytes(b"x")
+    with pytest.raises(InputError, match=LANDMARKS):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *[{"crop_rule": {"side": side}} for side in (0.0, -1.0, float("nan"), float("inf"), "5", None)],
+        pytest.param({"crop_rule": {"side": 10**400}}, id="huge side"),
+        {"crop_rule": {"sigma_size_s": 0.0}},
+        {"crop_rule": {"up": float("nan")}},
+        {"crop_rule": {"tilt": 1.0}},
+        {"landmarks_mean": [[0.0, 0.0]]},
+    ],
+    ids=str,
+)
+def test_a_subject_that_makes_no_sense_is_refused(pairs, tmp_path, wrong):
+    (tmp_path / SUBJECT).write_text(json.dumps(to_json(fit_subject(pairs)) | wrong))
+    with pytest.raises(InputError, match=r"subject\.json: can't be read"):
+        read_subject(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "[" * 200_000], ids=["list", "deep"])
+def test_a_subject_of_another_shape_is_refused(tmp_path, text):
+    (tmp_path / SUBJECT).write_text(text)
+    with pytest.raises(InputError, match=r"subject\.json: can't be read"):
+        read_subject(tmp_path)
 
 
 def test_a_second_process_in_the_same_run_is_refused(pairs, tmp_path):
@@ -397,6 +459,38 @@ def test_a_signal_saves_and_says_so(pairs, tmp_path, monkeypatch, number):
     assert load_newest(tmp_path / "run").steps == 2
     assert (tmp_path / "run" / GENERATOR).exists()
     assert signal.getsignal(number) is before
+
+
+def test_a_fresh_run_that_was_stopped_says_that_it_goes_on_without_fresh(pairs, tmp_path, monkeypatch):
+    at_step(monkeypatch, 2, stop)
+    with pytest.raises(TrainingInterrupted, match="the same command, without --fresh, goes on from there"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=9, fresh=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", lambda *_: pytest.fail("was wiped"))
+        assert train(pairs, tmp_path / "run", TrainSettings(steps=2)).steps == 2
+
+
+def test_a_signal_before_the_first_step_does_not_say_saved(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(Diary, "note_pictures", lambda *_: stop())
+    with pytest.raises(TrainingInterrupted, match=r"stopped before the first step; the same command starts again$"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=9, fresh=True))
+
+
+@pytest.mark.parametrize("during", ["write_time_lapse", "close"])
+def test_a_signal_after_the_last_step_still_interrupts(pairs, tmp_path, monkeypatch, during):
+    plain = getattr(Diary, during)
+    monkeypatch.setattr(Diary, during, lambda diary: stop() or plain(diary))
+    with pytest.raises(TrainingInterrupted, match="after step 2"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    assert (tmp_path / "run" / TIME_LAPSE).exists()
+
+
+def test_a_signal_while_a_run_that_is_done_is_looked_at_still_interrupts(pairs, tmp_path, monkeypatch):
+    train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    plain = training.load_newest
+    monkeypatch.setattr(training, "load_newest", lambda run: stop() or plain(run))
+    with pytest.raises(TrainingInterrupted, match="after step 2"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2))
 
 
 def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_checkpoint(pairs, tmp_path, monkeypatch):
@@ -425,19 +519,50 @@ def test_a_full_disk_elsewhere_is_one_line_too(pairs, tmp_path, monkeypatch, at)
         train(pairs, tmp_path / "run", TrainSettings(steps=2))
 
 
+@pytest.mark.parametrize("at", ["write_run", "save_checkpoint"])
+def test_a_full_disk_in_a_fresh_run_says_that_it_goes_on_without_fresh(pairs, tmp_path, monkeypatch, at):
+    def full(*_):
+        with space_explained(tmp_path / "run" / "file") if at == "save_checkpoint" else nullcontext():
+            raise OSError(errno.ENOSPC, "No space left on device", f"{tmp_path}/run/file")
+
+    monkeypatch.setattr(training, at, full)
+    with pytest.raises(OutputError, match=r"run/file.*run the same command again, without --fresh$"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2, fresh=True))
+
+
+@pytest.mark.parametrize(
+    ("number", "place"), [(errno.ENOENT, "/elsewhere/file"), (errno.EACCES, "/elsewhere/file"), (errno.EBADF, None)]
+)
+def test_what_is_not_the_run_folders_disk_is_not_explained_as_such(pairs, tmp_path, monkeypatch, number, place):
+    def fail(*_):
+        raise OSError(number, "no disk", place)
+
+    monkeypatch.setattr(training, "write_subject", fail)
+    with pytest.raises(OSError, match="no disk"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2))
+
+
+def test_what_a_kill_left_half_written_is_removed(pairs, tmp_path):
+    train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    left = [
+        tmp_path / "run" / name for name in (".a.partial", f"{CHECKPOINTS}/.b.partial", f"{SAMPLES}/.c.partial.jpg")
+    ]
+    for path in left:
+        path.write_bytes(b"x")
+    train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    assert not any(path.exists() for path in left)
+
+
 def test_a_full_disk_names_the_path_and_the_run_goes_on_later(pairs, tmp_path, monkeypatch):
     run = tmp_path / "run"
     monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    plain = Path.write_bytes
 
-    def full_at_step_3(path: Path, data: bytes) -> int:
-        if CHECKPOINTS in str(path) and "step_00000003" in str(path):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return plain(path, data)
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full_at_step_3)
-        with pytest.raises(OutputError, match=r"step_00000003.*No space left"):
+        at_step(patch, 3, lambda: patch.setattr(Path, "write_bytes", full))
+        with pytest.raises(OutputError, match=r"step_00000003.*(?i:no space left)"):
             train(pairs, run, TrainSettings(steps=4))
     assert load_newest(run).steps == 2
     assert train(pairs, run, TrainSettings(steps=4)).steps == 4

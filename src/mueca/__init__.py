@@ -16,7 +16,7 @@ _HOME_OF = {
     "drive": "mueca.reenactment",
     "evaluate": "mueca.evaluation",
     "run": "mueca.pipeline",
-    "demo": "mueca.demo",
+    "demo": "mueca.showcase",
 }
 __all__ = ["__version__", *_HOME_OF]
 

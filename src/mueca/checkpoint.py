@@ -142,7 +142,7 @@ def _load(folder: Path) -> Checkpoint:
             raise ValueError(f"{_STATE} was changed")
         parts = {name: _load_part(folder / f"{name}.safetensors", digest) for name, digest in state["sha256"].items()}
         return Checkpoint(parts, int(state["steps"]), float(state["seconds"]))
-    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder}: is damaged ({error})") from error
 
 
@@ -195,5 +195,5 @@ def _sha256_of_json(values: object) -> str:
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"{path}: can't be written ({error.strerror or error}); make room, then the same command goes on"
+        f"{path}: can't be written ({error.strerror or error}); make room and run the same command again"
     )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 _OPTIONAL_PACKAGES = ("torch", "safetensors", "tensorboard")
 _USER_CAN_MEND = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EBUSY, errno.EIO,
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR,
 }  # fmt: skip
 
@@ -90,7 +90,7 @@ def run_command(arguments: argparse.Namespace, settings: RunSettings) -> None:
 
 
 def demo_command(arguments: argparse.Namespace, settings: DemoSettings) -> None:
-    from mueca.demo import demo
+    from mueca.showcase import demo
 
     summary = demo(arguments.out_dir, settings, show_progress=True)
     for name, metrics in summary.metrics.items():
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _print_warning
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        known = {flag for command in COMMANDS.values() for flag in flags_of(command.settings)}
+        known = {name: flags_of(command.settings) for name, command in COMMANDS.items()}
         parsed = parse(make_parser(), arguments, known=known)
         command = COMMANDS[parsed.command]
         command.action(parsed, settings_from(command.settings, parsed, **_environment()))
@@ -188,7 +188,13 @@ def make_parser() -> argparse.ArgumentParser:
         )
         for positional, help_text in command.positionals:
             options = {"nargs": "?", "default": Path("demo")} if name == "demo" else {}
-            sub.add_argument(positional, type=Path, metavar=positional.upper(), help=help_text, **options)
+            sub.add_argument(
+                positional,
+                type=Path,
+                metavar=positional.upper(),
+                help=help_text + (" (default: demo)" if options else ""),
+                **options,
+            )
         add_options(sub, command.settings)
     return parser
 

@@ -7,7 +7,9 @@ result all come from here and each default exists once.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -42,6 +44,18 @@ def _require(ok: bool, name: str, value: Any, wanted: str) -> None:
         raise SettingsError(f"--{name.replace('_', '-')} {value}: must be {wanted}")
 
 
+def _require_min_score(value: float | None) -> None:
+    _require(value is None or math.isfinite(value), "min_score", value, "a finite number")
+
+
+def _require_threads(value: int | None) -> None:
+    _require(value is None or 1 <= value <= 1024, "threads", value, "from 1 to 1024")
+
+
+def _require_length(name: str, value: float) -> None:
+    _require(0 < value <= _LONGEST, name, value, f"more than 0 and at most {_LONGEST:.0e}")
+
+
 DetectorName = Literal["yunet", "ssd", "hog"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -50,6 +64,9 @@ _MIN_SCORE_HELP = "least confidence of a face; when not named: yunet 0.7, ssd 0.
 _MODELS_HELP = "folder of the detectors' files; when not named: $MUECA_MODELS, or the download cache"
 _DEVICE_HELP = "where the networks run; auto takes the GPU if there is one"
 _THREADS_HELP = "threads for the networks on the CPU; when not named: PyTorch's choice"
+_LONGEST = 1e12
+"""Epochs, steps or seconds: beyond all use, and still exact as a float."""
+_PRESETS_LENGTH_HELP = "when no length is named: 10 minutes for small, 50 epochs for paper"
 
 
 LengthKind = Literal["epochs", "steps", "budget"]
@@ -85,9 +102,25 @@ class Preset:
 
     def __post_init__(self) -> None:
         # A preset also comes from a run folder someone sent: it must not ask for a net as big as a house.
-        for name in ("width_generator", "width_discriminator"):
-            _require(1 <= getattr(self, name) <= 512, name, getattr(self, name), "from 1 to 512")
+        for name, (least, most) in _PRESET_RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise SettingsError(f"preset's {name} {value}: must be from {least} to {most}")
 
+
+_PRESET_RANGES: dict[str, tuple[float, float]] = {
+    "width_generator": (1, 512),
+    "width_discriminator": (1, 512),
+    "learning_rate_generator": (1e-9, 1.0),
+    "learning_rate_discriminator": (1e-9, 1.0),
+    "rate_falls_from": (0.0, 1.0),
+    "average_decay": (0.0, 0.99999),
+    "lambda_l1": (0.0, 1e6),
+    "dropout": (0.0, 0.99),
+    "jitter_size_px": (SIZE_PX, 4 * SIZE_PX),
+    "discriminator_window_px": (24, SIZE_PX),  # below 24 the PatchGAN has no logit left
+    "length": (1e-3, _LONGEST),
+}
 
 PRESETS: dict[str, Preset] = {
     # Isola et al., CVPR 2017, as their PyTorch code builds it; 50 epochs is the report's.
@@ -146,6 +179,7 @@ class ExtractSettings:
         _require(self.every >= 1, "every", self.every, "1 or more")
         _require(self.max_frames >= 20, "max_frames", self.max_frames, "20 or more")
         _require(0.05 <= self.train_share <= 0.95, "train_share", self.train_share, "from 0.05 to 0.95")
+        _require_min_score(self.min_score)
 
 
 @dataclass(frozen=True)
@@ -153,10 +187,19 @@ class TrainSettings:
     """How ``train`` learns. At most one of epochs, steps and budget; none: the preset's own length."""
 
     preset: Literal["small", "paper"] = setting("small", "networks and schedule; see docs/experiments.md")
-    epochs: int | None = setting(None, "train for N passes over the training pairs", metavar="N")
-    steps: int | None = setting(None, "train for N steps", metavar="N")
+    epochs: int | None = setting(
+        None,
+        f"train for N passes over the training pairs; not with --steps or --budget; {_PRESETS_LENGTH_HELP}",
+        metavar="N",
+    )
+    steps: int | None = setting(
+        None, f"train for N steps; not with --epochs or --budget; {_PRESETS_LENGTH_HELP}", metavar="N"
+    )
     budget: float | None = setting(
-        None, "train for this much training time: 90s, 5m, 1h", parse=parse_duration, metavar="TIME"
+        None,
+        f"train for this much training time: 90s, 5m, 1h; not with --epochs or --steps; {_PRESETS_LENGTH_HELP}",
+        parse=parse_duration,
+        metavar="TIME",
     )
     seed: int = setting(0, "seed of the weights, the order of the pairs, jitter and dropout")
     device: DeviceName = setting("auto", _DEVICE_HELP)
@@ -166,7 +209,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         lengths = {n: getattr(self, n) for n in ("epochs", "steps", "budget") if getattr(self, n) is not None}
         for name, value in lengths.items():
-            _require(value > 0, name, value, "more than 0")
+            _require_length(name, value)
+        _require(0 <= self.seed <= 2**62, "seed", self.seed, "from 0 to 2**62")
+        _require_threads(self.threads)
         if len(lengths) > 1:
             raise SettingsError(f"--{' and --'.join(lengths)} contradict each other; name one of them")
 
@@ -182,6 +227,10 @@ class DriveSettings:
     device: DeviceName = setting("auto", _DEVICE_HELP)
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
 
+    def __post_init__(self) -> None:
+        _require_min_score(self.min_score)
+        _require_threads(self.threads)
+
 
 @dataclass(frozen=True)
 class EvaluateSettings:
@@ -194,6 +243,10 @@ class EvaluateSettings:
     models: Path | None = setting(None, _MODELS_HELP)
     device: DeviceName = setting("auto", _DEVICE_HELP)
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+
+    def __post_init__(self) -> None:
+        _require_min_score(self.min_score)
+        _require_threads(self.threads)
 
 
 @dataclass(frozen=True)
@@ -209,11 +262,16 @@ class RunSettings:
 class DemoSettings:
     """How ``demo`` shows mueca on the two drawn actors."""
 
-    budget: float = setting(120.0, "training time for each of the two actors", parse=parse_duration, metavar="TIME")
+    budget: float = setting(150.0, "training time for each of the two actors", parse=parse_duration, metavar="TIME")
     clips: Path | None = setting(None, "folder for the actors' clips; when not named: the download cache")
     models: Path | None = setting(None, _MODELS_HELP)
     device: DeviceName = setting("auto", _DEVICE_HELP)
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+    fresh: bool = setting(False, "start over where the folder holds an earlier demo")
+
+    def __post_init__(self) -> None:
+        _require_length("budget", self.budget)
+        _require_threads(self.threads)
 
 
 def to_json(settings: Any) -> dict[str, Any]:
@@ -243,7 +301,7 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
             return value
         if option is Path and isinstance(value, (str, Path)):
             return Path(value)
-        if option is float and isinstance(value, int) and not isinstance(value, bool):
+        if option is float and type(value) is int and abs(value) <= sys.float_info.max:
             return float(value)
         if typing.get_origin(option) in (dict, list) and isinstance(value, typing.get_origin(option)):
             return value

@@ -44,6 +44,7 @@ class Diary:
         fakes = paint(self.conditions)
         sheet, mark = self._sheet(fakes)
         write_picture(self.run / SAMPLES / f"{_stem(step)}.jpg", sheet, mark=mark)
+        # An event file has no place for XMP: the badge in the picture is the mark that these carry.
         for i, fake in enumerate(fakes):
             self.log.add_image(f"fake/{i}", stamp(fake, SYNTHETIC), step, dataformats="HWC")
         self.log.flush()

@@ -19,9 +19,11 @@ from mueca.face.following import TimedImage, Track, follow
 from mueca.face.prediction import LandmarkPredictor
 from mueca.files import sha256_of, whole_folder
 from mueca.pairs import (
+    CONTENTS,
     MANIFEST,
     Landmarks,
     Manifest,
+    is_whole,
     read_manifest,
     write_landmarks,
     write_manifest,
@@ -103,17 +105,30 @@ def _made_before(pairs: Path, source_sha256: str, settings: ExtractSettings) -> 
         return False
     if not (pairs / MANIFEST).is_file():
         raise OutputError(f"{pairs}: exists and is no pairs folder (it has no {MANIFEST}); name another folder")
+    if settings.fresh:
+        _require_nothing_else(pairs)
+        return False
     manifest = read_manifest(pairs)
     now = {"source": source_sha256, "version": VERSION, **_shaping(settings)}
     then = {"source": manifest.source_sha256, "version": manifest.mueca_version, **manifest.settings}
     differing = [name for name in now if now[name] != then.get(name)]
-    if differing and not settings.fresh:
+    if differing:
         name = differing[0]
         what = (
             f"of another video ({manifest.source_name})" if name == "source" else f"made with {name} {then.get(name)}"
         )
         raise OutputError(f"{pairs}: holds pairs {what}; name another folder, or replace them with --fresh")
-    return not differing
+    if not is_whole(pairs, manifest):
+        _require_nothing_else(pairs)
+        return False
+    return True
+
+
+def _require_nothing_else(pairs: Path) -> None:
+    """Raise OutputError where replacing the pairs would take anything with them that ``extract`` didn't write."""
+    strange = sorted(path.name for path in pairs.iterdir() if path.name not in CONTENTS)
+    if strange:
+        raise OutputError(f"{pairs}: holds {strange[0]} beside the pairs; move it away, or name another folder")
 
 
 def _shaping(settings: ExtractSettings) -> dict[str, Any]:
@@ -180,4 +195,7 @@ def _write_pairs(folder: Path, frames: Iterable[TimedImage], landmarks: Landmark
         write_pair(folder, split, frame.index, condition, target)
         if frame.index in shown:
             tiles.append((condition, target))
+        row_of.pop(frame.index)
+    if row_of:
+        raise InputError(f"{manifest.source_name}: frame {min(row_of)} decoded once and not again; copy the file anew")
     write_preview(folder, tiles)

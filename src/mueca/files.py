@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,11 +21,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     The partial file keeps ``path``'s suffix, for writers that choose the format by it.
     Raises OutputError when the folder is missing or can't be written.
     """
+    path = path.resolve()
     partial = _partial_beside(path)
     try:
-        yield partial
-        _sync(partial)
-        partial.replace(path)
+        with space_explained(path):
+            yield partial
+            _sync(partial)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -37,20 +40,20 @@ def whole_folder(path: Path, *, replace: bool = False, durable: bool = True) -> 
     worth its milliseconds for thousands of pictures that can be made again.
     Raises OutputError when ``path`` exists, unless ``replace``: then the old folder goes as the new one comes.
     """
+    path = path.resolve()
     if path.exists() and not replace:
         raise OutputError(f"{path}: exists already; name another folder or remove it")
     partial = _partial_beside(path)
+    _remove_leftovers(path)
     try:
-        partial.mkdir()
-        yield partial
+        with space_explained(path):
+            partial.mkdir()
+            yield partial
         for file in partial.rglob("*") if durable else ():
             if file.is_file():
                 _sync(file)
         if path.exists():
-            old = _partial_beside(path)
-            path.rename(old)
-            partial.rename(path)
-            shutil.rmtree(old)
+            _swap(path, partial)
         else:
             partial.rename(path)
         _sync(path.parent)
@@ -77,7 +80,43 @@ def _partial_beside(path: Path) -> Path:
             parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{path}: its folder can't be made ({error.strerror}); name another place") from error
-    return parent / f".{path.stem[:80]}.{uuid.uuid4().hex[:8]}.partial{path.suffix}"
+    return parent / f".{_tag(path)}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial{path.suffix}"
+
+
+def _tag(path: Path) -> str:
+    """Return what the names of partial files share that are to become ``path``."""
+    return hashlib.sha256(path.name.encode()).hexdigest()[:8]
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left of earlier tries at the same folder."""
+    for leftover in path.parent.glob(f".{_tag(path)}.*.partial"):
+        owner = leftover.name.split(".")[2]
+        if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _swap(path: Path, new: Path) -> None:
+    """Put ``new`` in the place of the folder ``path``, which goes; on a failure it comes back."""
+    old = _partial_beside(path)
+    path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
+
+
+@contextmanager
+def space_explained(path: Path) -> Iterator[None]:
+    """Turn a full disk's OSError into an OutputError that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OutputError(f"{path}: no space left on the disk; free some and run the same command again") from error
 
 
 def _sync(path: Path) -> None:

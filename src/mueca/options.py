@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
 
@@ -24,12 +24,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, *, known: Iterable[str]
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, *, known: Mapping[str, Sequence[str]]
 ) -> argparse.Namespace:
-    """Return the parsed arguments; raises SettingsError at an unknown option, naming the nearest of ``known``."""
+    """Return the parsed arguments; raises SettingsError at an unknown option, naming the nearest one that is known."""
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown:
-        nearest = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+        nearest = difflib.get_close_matches(unknown[0].split("=")[0], known[parsed.command], n=1, cutoff=0.8)
         hint = f"did you mean {nearest[0]}?" if nearest else f"see {parser.prog} {parsed.command} --help"
         raise SettingsError(f"unknown setting {unknown[0]}; {hint}")
     return parsed
@@ -74,7 +74,7 @@ def _flat_fields(kind: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
 
 def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
     """Return what ``add_argument`` takes for a field: absent on the command line, it is absent from the result."""
-    shown = "" if field.default in (None, False) else f" (default: {field.default})"
+    shown = "" if field.default is None or field.default is False else f" (default: {field.default})"
     options: dict[str, Any] = {"help": field.metadata["help"] + shown, "default": argparse.SUPPRESS, "dest": field.name}
     if hint is bool:
         return options | {"action": "store_true"}

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -35,6 +37,7 @@ HALVES = ("condition", "target")
 MANIFEST = "pairs.json"
 PREVIEW = "preview.jpg"
 LANDMARKS = "landmarks.npz"
+CONTENTS = (*SPLITS, LANDMARKS, MANIFEST, PREVIEW)
 
 
 @dataclass(frozen=True)
@@ -133,18 +136,29 @@ def read_manifest(pairs: Path) -> Manifest:
         )
     try:
         return from_json(Manifest, json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError, SettingsError) as error:
-        raise InputError(f"{path}: can't be read ({error}); extract the pairs again") from error
+    except (ValueError, TypeError, AttributeError, RecursionError, SettingsError) as error:
+        raise InputError(f"{path}: can't be read ({error}); extract the pairs again with --fresh") from error
 
 
 def read_landmarks(pairs: Path) -> Landmarks:
     """Return every followed frame's landmarks; raises InputError where the file is missing or damaged."""
     path = pairs / LANDMARKS
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Landmarks(**{name: arrays[name] for name in Landmarks.__dataclass_fields__})
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: can't be read ({error}); extract the pairs again") from error
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = Landmarks(**{name: arrays[name] for name in Landmarks.__dataclass_fields__})
+        num = len(found.frame_index)
+        if found.landmarks.shape != (num, 68, 2) or found.frame_from_crop.shape != (num, 3, 3):
+            raise ValueError(f"{num} frames with landmarks {found.landmarks.shape}")
+    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: can't be read ({error}); extract the pairs again with --fresh") from error
+    return found
+
+
+def is_whole(pairs: Path, manifest: Manifest) -> bool:
+    """Tell whether as many pairs lie there as the manifest says, and their landmarks."""
+    expected = {"train": manifest.num_train, "test": manifest.num_test}
+    counts = [len(list((pairs / split / half).glob("*.png"))) == expected[split] for split in SPLITS for half in HALVES]
+    return all(counts) and (pairs / LANDMARKS).is_file()
 
 
 def read_split(pairs: Path, split: Split) -> Pairs:

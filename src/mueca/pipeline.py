@@ -51,6 +51,6 @@ def run(
         device=settings.drive.device,
         threads=settings.drive.threads,
     )
-    metrics = evaluate(run_folder, measuring, show_progress=show_progress)
     driven = drive(run_folder, driver, out_dir / DRIVEN, settings.drive, show_progress=show_progress)
+    metrics = evaluate(run_folder, measuring, show_progress=show_progress)
     return RunSummary(manifest, training, metrics, driven)

@@ -19,7 +19,7 @@ from mueca.face.crop import apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import make_detector
 from mueca.face.following import TimedImage, Track, follow
 from mueca.face.prediction import LandmarkPredictor
-from mueca.face.retarget import fit_placement
+from mueca.face.retarget import carry_over, cut_eyes
 from mueca.marks import SYNTHETIC, Mark, composite
 from mueca.subject import Subject, read_subject
 from mueca.video import VideoReader, VideoWriter
@@ -60,13 +60,13 @@ class Reenactor:
     """Paints the subject with the face of one driver; pictures in, pictures out."""
 
     def __init__(self, generator: Generator, subject: Subject, track: Track):
-        """Learn from the driver's track, of one frame or more, where the driver's face stands and how large it is."""
+        """Learn from the driver's track, of one frame or more, what the driver's face is like on average."""
         self._generator = generator
         self._row_of = {int(number): row for row, number in enumerate(track.frame_index)}
         self._landmarks = track.landmarks
         self._frame_from_driver = crop_transforms(track.landmarks, track.frame_index, track.fps, subject.rule)
         in_crop = apply_transform(np.linalg.inv(self._frame_from_driver), track.landmarks)
-        self._driver_from_subject = np.linalg.inv(fit_placement(in_crop.mean(axis=0), subject.mean_shape))
+        self._carried_over = carry_over(in_crop, subject.mean_shape)
         self._last: Painted | None = None
         self._last_row = 0
 
@@ -83,12 +83,10 @@ class Reenactor:
         return self._last
 
     def _paint(self, row: int, image: Array) -> Painted:
-        frame_from_driver = self._frame_from_driver[row]
-        frame_from_subject = frame_from_driver @ self._driver_from_subject
-        landmarks = apply_transform(np.linalg.inv(frame_from_subject), self._landmarks[row])
-        condition = draw_condition(landmarks, cut_crop(image, frame_from_subject))
+        landmarks = self._carried_over[row]
+        condition = draw_condition(landmarks, cut_eyes(image, self._landmarks[row], landmarks))
         return Painted(
-            driver=cut_crop(image, frame_from_driver),
+            driver=cut_crop(image, self._frame_from_driver[row]),
             condition=condition,
             fake=self._generator(condition[None])[0],
         )

@@ -36,6 +36,7 @@ TIME_LAPSE = "samples.mp4"
 
 _MADE_HERE = (CHECKPOINTS, SAMPLES, LOG, TIME_LAPSE, GENERATOR, "subject.json", "metrics.json", "fakes")
 _LOCK = ".lock"
+_KIND = "mueca run"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Versions:
 class Run:
     """What ``settings.json`` holds: all that it takes to repeat a run."""
 
+    kind: str = field(default=_KIND, kw_only=True)
+    """First, so that a file that was cut off still says whose it is."""
     settings: TrainSettings
     preset: Preset
     length_kind: LengthKind
@@ -64,7 +67,6 @@ class Run:
     threads: int
     """Threads that the networks ran on; the same bits come back with the same number only."""
     versions: Versions = field(default_factory=Versions)
-    kind: str = "mueca run"
 
 
 def read_run(run: Path) -> Run:
@@ -73,8 +75,13 @@ def read_run(run: Path) -> Run:
     if not path.is_file():
         raise InputError(f"{run}: is no run folder (it has no {SETTINGS}); make one with: mueca train PAIRS RUN")
     try:
-        return from_json(Run, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, AttributeError, SettingsError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values.get("kind") != _KIND:
+            raise InputError(
+                f"{run}: is no run folder ({SETTINGS} is something else's); make one with: mueca train PAIRS RUN"
+            )
+        return from_json(Run, values)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, SettingsError) as error:
         raise InputError(f"{path}: can't be read ({error}); train again with --fresh or name another run") from error
 
 
@@ -84,14 +91,27 @@ def write_run(run: Path, record: Run) -> None:
 
 
 def require_free(run: Path) -> None:
-    """Raise OutputError unless the folder is absent, empty or a run."""
+    """Raise OutputError unless the folder is absent, empty or a run, whose settings may be damaged."""
     if run.exists() and not run.is_dir():
         raise OutputError(f"{run}: is a file; name a folder for the run")
-    if not run.is_dir() or (run / SETTINGS).is_file():
+    if not run.is_dir() or _has_settings(run):
         return
-    strange = sorted(p.name for p in run.iterdir() if p.name != _LOCK and ".partial" not in p.suffixes)
+    strange = [p.name for p in run.iterdir() if p.name != _LOCK and ".partial" not in p.suffixes]
     if strange:
-        raise OutputError(f"{run}: holds something else ({strange[0]}); name another folder for the run")
+        named = SETTINGS if SETTINGS in strange else min(strange)
+        raise OutputError(f"{run}: holds something else ({named}); name another folder for the run")
+
+
+def _has_settings(run: Path) -> bool:
+    """Return whether the folder's settings are a run's; damaged ones are where a run's other files lie beside them."""
+    if not (run / SETTINGS).is_file():
+        return False
+    text = (run / SETTINGS).read_text(encoding="utf-8", errors="replace")
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return _KIND in text and any((run / name).exists() for name in (GENERATOR, CHECKPOINTS))
+    return isinstance(values, dict) and values.get("kind") == _KIND
 
 
 def require_same(run: Path, earlier: Run, wanted: Run) -> None:
@@ -144,7 +164,7 @@ def locked(run: Path) -> Iterator[None]:
 
 def remove_partials(run: Path) -> None:
     """Remove what a killed process had half written; call it under the lock only."""
-    for path in [*run.glob(".*.partial*"), *(run / CHECKPOINTS).glob(".*.partial*")]:
+    for path in [p for folder in (run, run / CHECKPOINTS, run / SAMPLES) for p in folder.glob(".*.partial*")]:
         if path.is_dir():
             shutil.rmtree(path)
         else:

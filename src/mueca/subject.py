@@ -18,6 +18,9 @@ Array = np.ndarray
 
 SUBJECT = "subject.json"
 
+_ABSURD = 1000.0
+"""Face sizes or seconds: a crop rule that says as much is damaged, and would smooth over gigabytes."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -68,11 +71,17 @@ def read_subject(run: Path) -> Subject:
         subject = from_json(Subject, json.loads(path.read_text(encoding="utf-8")))
         if subject.mean_shape.shape != (68, 2) or not np.isfinite(subject.mean_shape).all():
             raise ValueError("landmarks_mean is not 68 points")
-        subject.rule  # noqa: B018 - a foreign rule fails here, not while driving
+        _require_sense(subject.rule)  # a foreign rule fails here, not while driving
     except FileNotFoundError as error:
         raise InputError(
             f"{run}: is no run folder (it has no {SUBJECT}); make one with: mueca train PAIRS RUN"
         ) from error
-    except (OSError, ValueError, TypeError, SettingsError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, SettingsError) as error:
         raise InputError(f"{path}: can't be read ({error}); train the run again") from error
     return subject
+
+
+def _require_sense(rule: CropRule) -> None:
+    lengths = (rule.side, rule.sigma_centre_s, rule.sigma_size_s)
+    if not (all(0 < value < _ABSURD for value in lengths) and -_ABSURD < rule.up < _ABSURD):  # no NaN passes either
+        raise ValueError(f"crop_rule is {rule}")

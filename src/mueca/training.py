@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import signal
 import threading
@@ -39,6 +40,9 @@ from mueca.subject import SUBJECT, fit_subject, write_subject
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _SHEETS_PER_RUN = 20
 _STEPS_PER_LOG_ENTRY = 10
+_A_DISK_SAYS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT,
+}  # fmt: skip
 _BAR = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
@@ -57,8 +61,13 @@ class TrainResult:
 class TrainingInterrupted(KeyboardInterrupt):
     """A signal stopped training, which was saved first: whoever called ``train`` must not go on as if it were done."""
 
-    def __init__(self, run: Path, steps: int, signal_number: int) -> None:
-        super().__init__(f"{run}: stopped after step {steps} and saved; the same command goes on from there")
+    def __init__(self, run: Path, steps: int, signal_number: int, *, fresh: bool = False) -> None:
+        command = "the same command, without --fresh," if fresh else "the same command"
+        super().__init__(
+            f"{run}: stopped after step {steps} and saved; {command} goes on from there"
+            if steps
+            else f"{run}: stopped before the first step; the same command starts again"
+        )
         self.signal_number = signal_number
 
 
@@ -87,22 +96,24 @@ def train(pairs: Path, run: Path, settings: TrainSettings | None = None, *, show
     settings = settings or TrainSettings()
     require_free(run)
     training, test = read_split(pairs, "train"), read_split(pairs, "test")
+    subject = fit_subject(pairs)
     device = choose_device(settings.device)
     record = _resolve(pairs, settings, threads=use_threads(settings.threads))
     length = Length(record.length_kind, record.length, len(training.targets))
-    with locked(run), _disk_explained(run), _stop_signals() as stop_signals:
+    with locked(run), _disk_explained(run, fresh=settings.fresh), _stop_signals() as stop_signals:
         _claim(run, record)
         trainer = Trainer(record.preset, training.conditions, training.targets, seed=settings.seed, device=device)
         seconds = _go_on(trainer, run)
-        if length.progress(trainer.steps_taken, seconds) >= 1 and (run / TIME_LAPSE).exists():
+        if length.progress(trainer.steps_taken, seconds) >= 1 and (run / TIME_LAPSE).exists() and not stop_signals:
             return TrainResult(run, trainer.steps_taken, seconds, losses=None)
         write_run(run, record)
-        write_subject(run / SUBJECT, fit_subject(pairs))
+        write_subject(run / SUBJECT, subject)
         with closing(Diary(run, test, first_step=trainer.steps_taken)) as diary:
             seconds, losses = _learn(trainer, run, length, seconds, diary, stop_signals, show_progress)
-            if stop_signals:
-                raise TrainingInterrupted(run, trainer.steps_taken, stop_signals[0])
-            diary.write_time_lapse()
+            if not stop_signals:
+                diary.write_time_lapse()
+        if stop_signals:
+            raise TrainingInterrupted(run, trainer.steps_taken, stop_signals[0], fresh=settings.fresh)
     return TrainResult(run, trainer.steps_taken, seconds, losses)
 
 
@@ -187,8 +198,8 @@ def _require_numbers(trainer: Trainer, losses: Losses, run: Path) -> None:
 
 def _no_number(steps: int, run: Path) -> MuecaError:
     return MuecaError(
-        f"{run}: a loss or weight was no finite number at step {steps}; the last checkpoint is kept: run the same "
-        "command again, and if it happens at the same step, start over with --fresh and another --seed"
+        f"{run}: a loss or weight was no finite number at step {steps}; the last checkpoint is kept: train on "
+        "without --fresh, and if it happens at the same step, start over with --fresh and another --seed"
     )
 
 
@@ -203,14 +214,24 @@ def _sheet_is_due(before: float, now: float) -> bool:
 
 
 @contextmanager
-def _disk_explained(run: Path) -> Iterator[None]:
-    """Turn what the system says of a disk into an OutputError; the run stays as its last checkpoint left it."""
+def _disk_explained(run: Path, *, fresh: bool) -> Iterator[None]:
+    """Turn what the system says of the run's disk into an OutputError; the run stays as its last checkpoint left it.
+
+    A ``fresh`` run goes on without ``--fresh``, which the error says, and adds to one that came from further down.
+    """
+    without = ", without --fresh" if fresh else ""
     try:
         yield
+    except OutputError as error:
+        if not (fresh and isinstance(error.__cause__, OSError)):
+            raise
+        raise OutputError(f"{error}{without}") from error.__cause__
     except OSError as error:
-        place = error.filename or run
+        place = Path(error.filename or run)
+        if error.errno not in _A_DISK_SAYS or not place.resolve().is_relative_to(run.resolve()):
+            raise
         raise OutputError(
-            f"{place}: can't be written ({error.strerror}); make room and run the command again"
+            f"{place}: can't be written ({error.strerror}); make room and run the same command again{without}"
         ) from error
 
 

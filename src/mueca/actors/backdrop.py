@@ -46,7 +46,7 @@ def clothes(identity: Identity) -> np.ndarray:
     cover = smoothstep(-1.2, 1.2, y - np.maximum(shoulder_y, neckline_y))
     slope = np.gradient(shoulder_y, axis=1) * np.exp(-(y - shoulder_y) / 60.0)
     facing = np.clip(0.62 + identity.light_x * (0.0022 * x + 0.25 * np.tanh(slope)), 0.15, 1.2)
-    folds = _folds(identity, x, y)
+    folds = _folds(identity, x.shape)
     shade = facing * (1.0 + folds) * (0.75 + 0.25 * smoothstep(0.0, 50.0, y - shoulder_y))
     colour = linear(identity.cloth) * np.ones((*x.shape, 1), np.float32)
     trim = _trim(identity, x, y, neckline_y)[..., None]
@@ -88,8 +88,8 @@ def _trim(identity: Identity, x: np.ndarray, y: np.ndarray, neckline_y: np.ndarr
     return np.clip(smoothstep(10.0, 8.0, below * 0.62) * (np.abs(x) < 90) + buttons, 0.0, 1.0)
 
 
-def _folds(identity: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(identity.seed).standard_normal(x.shape).astype(np.float32)
+def _folds(identity: Identity, shape: tuple[int, ...]) -> np.ndarray:
+    noise = np.random.default_rng(identity.seed).standard_normal(shape).astype(np.float32)
     broad = cv2.GaussianBlur(noise, (0, 0), sigmaX=14.0, sigmaY=34.0)
     weave = cv2.GaussianBlur(noise, (0, 0), sigmaX=0.8, sigmaY=1.4)
     return 0.13 * broad / broad.std() + 0.05 * weave / weave.std()

@@ -24,7 +24,6 @@ from mueca.actors.people import Expression, Identity
 LID_SPOTS = (0.31, 0.67)
 """Where along a lid, from its corner on the picture's left, the two landmarks between the corners lie."""
 EYEBALL_CM = 1.22
-IRIS_CM = 0.6
 
 _EYE_X, _EYE_HALF_WIDTH = 3.21, 1.285
 _CORNER_FOLLOWS_JAW = 0.42

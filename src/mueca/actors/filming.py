@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,6 +25,7 @@ from mueca.video import Sound, VideoWriter
 RENDER_VERSION = 1
 """Raise it when the drawing changes: standard clips made by an older one are then made anew."""
 CLIP_FRAMES, CLIP_FPS = 250, 25.0
+"""Of a standard clip; read here alone, and when it is asked for."""
 _PERFORMANCE_SEEDS = {"a": 101, "b": 206}
 """B's is the best of seven tried (201 to 207), every fifth frame: from boxes by dlib's HOG the 68-point predictor is
 3.6 % of the eye distance off on it and 3.8 to 5.0 % on the others, which it misreads outright on a few frames with
@@ -42,7 +44,11 @@ def write_clip(
     workers: int = 2,
     show_progress: bool = False,
 ) -> None:
-    """Write an mp4 of the actor going through ``expressions``, with a synthetic voice; raises OutputError."""
+    """Write an mp4 of the actor going through ``expressions``, with a synthetic voice; raises OutputError.
+
+    Two workers or more are spawned: a script that calls this needs an ``if __name__ == "__main__":`` guard, or each
+    of them runs the script again.
+    """
     sound = Sound(voice(expressions, fps, pitch_hz=196.0 if identity.hair_style == "bob" else 118.0), _SOUND_RATE_HZ)
     with VideoWriter(path, size_px=(FRAME_PX, FRAME_PX), mark=UNMARKED, sound=sound) as film:
         frames = _rendered(identity, expressions, workers)
@@ -54,6 +60,7 @@ def actor_clip(name: str, folder: Path, *, show_progress: bool = False) -> Path:
     """Return the standard clip of actor "a" or "b" in ``folder``: 10 s, made on first use, found again after.
 
     The file's name holds a hash of all that defines its pictures; a clip that was cut short never got the name.
+    As ``write_clip`` says, a script that calls this needs an ``if __name__ == "__main__":`` guard.
     """
     if name not in ACTORS:
         raise SettingsError(f"actor {name!r}: there are {' and '.join(ACTORS)}")
@@ -90,8 +97,14 @@ def _rendered(identity: Identity, expressions: list[Expression], workers: int) -
         yield from (_frame(*job) for job in jobs)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_prepare_worker) as pool:
         yield from _in_order(pool, jobs, _FRAMES_AHEAD * workers)
+
+
+def _prepare_worker() -> None:
+    """Take one core, and leave Ctrl-C to the parent, which stops the pool: a worker would only print its traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 def _in_order(pool: ProcessPoolExecutor, jobs: Iterable[tuple], ahead: int) -> Iterator[np.ndarray]:

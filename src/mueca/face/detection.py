@@ -153,7 +153,10 @@ def make_detector(
     try:
         return makers["yunet"]()
     except ModelFileError as error:
-        warnings.warn(f"{error}; going on with dlib's HOG, which misses small and rolled faces", stacklevel=2)
+        warnings.warn(
+            f"{error}; going on with dlib's HOG, which misses small and rolled faces, at its own least score",
+            stacklevel=2,
+        )
         return HogDetector()
 
 

@@ -28,13 +28,16 @@ def smooth_landmarks(landmarks: Array, frame_index: Array) -> Array:
     James and Stein shrink a mean, ``1 - (c m / r)^2`` of it being kept.
     """
     smoothed = landmarks.astype(np.float64, copy=True)
-    for run in _unbroken(frame_index):
-        if run.stop - run.start >= WINDOW_FRAMES:
-            smoothed[run] = savgol_filter(landmarks[run], WINDOW_FRAMES, polyorder=2, axis=0)
+    long_runs = [run for run in _unbroken(frame_index) if run.stop - run.start >= WINDOW_FRAMES]
+    if not long_runs:
+        return smoothed
+    for run in long_runs:
+        smoothed[run] = savgol_filter(landmarks[run], WINDOW_FRAMES, polyorder=2, axis=0)
+    in_window = np.concatenate([np.arange(run.start, run.stop) for run in long_runs])
     departure = landmarks - smoothed
     for part in GROUPS:
         length = np.sqrt((departure[:, part] ** 2).sum(-1).mean(-1))  # (N,) RMS over the part's points
-        usual = np.median(length)
+        usual = np.median(length[in_window])
         kept = np.clip(1.0 - (FAST_MOTION * usual / np.maximum(length, 1e-9)) ** 2, 0.0, 1.0)
         smoothed[:, part] += kept[:, None, None] * departure[:, part]
     return smoothed

@@ -225,10 +225,15 @@ def rotation_of(matrix: Matrix) -> int:
 def shortfall(
     num_frames: int, end_s: float, declared_frames: int | None, duration_s: float | None, tally: Tally
 ) -> str | None:
-    """Return a sentence about what was declared and did not come, or None; 2 % and half a second are allowed."""
+    """Return a sentence about what was declared and did not come, or None.
+
+    2 % and a fifth of a second are allowed; half a second where no frames are declared, for a file's duration may be
+    that of its sound.
+    """
     missing = declared_frames - num_frames if declared_frames else 0
     too_few = declared_frames is None or missing > max(2, declared_frames // 50)
-    too_short = duration_s is None or duration_s - end_s > max(0.5, duration_s / 50)
+    slack_s = 0.2 if declared_frames else 0.5
+    too_short = duration_s is None or duration_s - end_s > max(slack_s, duration_s / 50)
     if declared_frames and ((missing > 0 and tally.lost) or (too_few and too_short)):
         return f"decoded {num_frames} of {declared_frames} declared frames; the file is cut short or damaged"
     if declared_frames is None and duration_s and too_short:

@@ -11,6 +11,7 @@ import pooch
 
 from mueca.actors import ACTORS, CLIP_FPS, actor_clip, landmarks_of, render, standard_performance
 from mueca.config import SIZE_PX, DemoSettings, DriveSettings, EvaluateSettings, ExtractSettings, TrainSettings
+from mueca.errors import OutputError
 from mueca.evaluation import Metrics, evaluate
 from mueca.extraction import extract
 from mueca.face.crop import CropRule, crop_transforms, cut_crop
@@ -52,8 +53,11 @@ def demo(
 
     Writes ``a_driven_by_b.mp4``, ``b_driven_by_a.mp4``, both beside driver and condition as ``..._compare.mp4``,
     ``demo.jpg`` and ``index.html``; pairs and runs lie in ``a/`` and ``b/``. The same call goes on where it stopped.
+    Raises OutputError where the folder holds anything else. A script that calls it needs the usual guard,
+    ``if __name__ == "__main__"``: the clips are rendered by spawned processes.
     """
     settings = settings or DemoSettings()
+    _require_free(out_dir)
     clips_folder = settings.clips or Path(pooch.os_cache("mueca")) / "actors"
     clips = {name: actor_clip(name, clips_folder, show_progress=show_progress) for name in ACTORS}
     metrics, videos, columns = {}, {}, []
@@ -72,16 +76,25 @@ def demo(
     return DemoSummary(out_dir / PAGE, videos, metrics)
 
 
-def true_crops(subject: str, driver: str) -> list[tuple[Array, Array]]:
-    """Return the true answer, ``frame_from_crop`` (3, 3) and landmarks (68, 2), of the subject playing the driver."""
-    truth = np.stack([landmarks_of(ACTORS[subject], e) for e in standard_performance(driver)])
-    transforms = crop_transforms(truth, np.arange(len(truth)), CLIP_FPS, CropRule())
-    return list(zip(transforms, truth, strict=True))
+def _require_free(out_dir: Path) -> None:
+    """Raise OutputError where the folder holds anything that the demo didn't make."""
+    stems = [f"{subject}_driven_by_{driver}" for subject, driver in PAIRINGS]
+    ours = {PAGE, MONTAGE, *ACTORS, *(f"{stem}{end}.mp4" for stem in stems for end in ("", "_compare"))}
+    strange = sorted(p.name for p in out_dir.iterdir() if p.name not in ours) if out_dir.is_dir() else []
+    if strange or (out_dir.exists() and not out_dir.is_dir()):
+        raise OutputError(f"{out_dir}: holds something else ({(strange or ['a file'])[0]}); name another folder")
 
 
 def _learn(clip: Path, folder: Path, settings: DemoSettings, *, show_progress: bool) -> Metrics:
-    extract(clip, folder / "pairs", ExtractSettings(models=settings.models), show_progress=show_progress)
-    training = TrainSettings(budget=settings.budget, device=settings.device, threads=settings.threads)
+    extract(
+        clip,
+        folder / "pairs",
+        ExtractSettings(models=settings.models, fresh=settings.fresh),
+        show_progress=show_progress,
+    )
+    training = TrainSettings(
+        budget=settings.budget, device=settings.device, threads=settings.threads, fresh=settings.fresh
+    )
     train(folder / "pairs", folder / "run", training, show_progress=show_progress)
     measuring = EvaluateSettings(models=settings.models, device=settings.device, threads=settings.threads)
     return evaluate(folder / "run", measuring, show_progress=show_progress)
@@ -90,7 +103,8 @@ def _learn(clip: Path, folder: Path, settings: DemoSettings, *, show_progress: b
 def _columns(comparison: Path, subject: str, driver: str) -> list[list[Array]]:
     """Return (driver, condition, painted, truth) of frames evenly spread over the comparison video."""
     expressions = standard_performance(driver)
-    transforms = [transform for transform, _ in true_crops(subject, driver)]
+    true_landmarks = np.stack([landmarks_of(ACTORS[subject], expression) for expression in expressions])
+    transforms = crop_transforms(true_landmarks, np.arange(len(expressions)), CLIP_FPS, CropRule())
     shown = set(np.linspace(0, len(expressions) - 1, MONTAGE_COLUMNS // 2 + 2).round().astype(int)[1:-1].tolist())
     columns = []
     for frame in VideoReader(comparison):
