@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pooch
 
@@ -28,7 +29,8 @@ PAIRINGS = (("a", "b"), ("b", "a"))
 """Subject and driver, both ways round, as the report did."""
 
 PAGE, MONTAGE = "index.html", "demo.jpg"
-MONTAGE_COLUMNS = 6
+MONTAGE_COLUMNS, MONTAGE_TILE_PX = 6, 168
+"""Under 200 kB, so that it can stand in a README."""
 ROWS = ("driver", "condition", "painted", "truth")
 
 
@@ -116,7 +118,10 @@ def _columns(comparison: Path, subject: str, driver: str) -> list[list[Array]]:
 
 
 def _write_montage(path: Path, columns: list[list[Array]]) -> None:
-    rows = [[column[row] for column in columns] for row in range(len(ROWS))]
+    size = (MONTAGE_TILE_PX, MONTAGE_TILE_PX)
+    rows = [
+        [cv2.resize(column[row], size, interpolation=cv2.INTER_AREA) for column in columns] for row in range(len(ROWS))
+    ]
     sheet, boxes = contact_sheet(rows)
     write_picture(path, sheet, mark=composite(*boxes[ROWS.index("painted")]))
 
