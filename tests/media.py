@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -197,3 +198,8 @@ def corner_colours(image: Picture) -> list[list[int]]:
 def about(colours, tolerance: int = 4):
     """Return the colours as approximations, to be compared with."""
     return [pytest.approx(list(colour), abs=tolerance) for colour in colours]
+
+
+def heed_ctrl_c() -> None:
+    """Undo, in a new process, what a shell does to its background jobs and all that they start: SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

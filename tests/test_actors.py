@@ -12,6 +12,7 @@ import cv2
 import dlib
 import numpy as np
 import pytest
+from media import heed_ctrl_c
 
 from mueca.actors import (
     ACTOR_A,
@@ -239,7 +240,7 @@ def test_ctrl_c_while_rendering_prints_no_workers_traceback(tmp_path):
         "        time.sleep(3)\n"  # long enough for both workers to run out of jobs: idle ones printed
         "        print('frame', flush=True)\n"
     )
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heed_ctrl_c}
     with subprocess.Popen([sys.executable, script], text=True, start_new_session=True, **pipes) as filming_it:
         assert filming_it.stdout.readline() == "frame\n"
         os.killpg(filming_it.pid, signal.SIGINT)

@@ -165,7 +165,7 @@ def test_the_environment_names_the_model_folder(actor_clip, tmp_path, monkeypatc
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_extract_with_its_exit_code_and_nothing_half_written(number, code, actor_clip, tmp_path):
     command = [sys.executable, "-m", "mueca", "extract", str(actor_clip), str(tmp_path / "pairs"), "--detector", "hog"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=media.heed_ctrl_c)
     deadline = time.monotonic() + 60
     said = ""
     while "follow" not in said and time.monotonic() < deadline:
@@ -176,18 +176,9 @@ def test_a_signal_ends_extract_with_its_exit_code_and_nothing_half_written(numbe
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 @pytest.mark.parametrize("command", ["extract", "drive"])
 def test_a_full_disk_is_said_and_leaves_nothing(command, actor_run, actor_clip, tmp_path, capsys):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    size = {"extract": "200k", "drive": "16k"}[command]
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("no small disk can be mounted here")
-    try:
+    with media.small_disk(tmp_path / "disk", num_kib={"extract": 200, "drive": 16}[command]) as disk:
         job = {"extract": [actor_clip, disk / "pairs"], "drive": [actor_run, actor_clip, disk / "out.mp4"]}
         assert "no space left" in complaint_of(capsys, command, *job[command]).lower()
         assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", disk], check=True)

@@ -200,7 +200,7 @@ def test_the_reader_holds_no_frame_back(tmp_path):
     try:
         for frame in reader:
             del frame
-        alive = [held for held in gc.get_objects() if isinstance(held, Frame | av.VideoFrame)]
+        alive = [held for held in gc.get_objects() if type(held) in (Frame, av.VideoFrame)]
     finally:
         gc.enable()
     assert len(alive) < 3

@@ -15,7 +15,7 @@ from mueca.errors import InputError, OutputError
 from mueca.face.condition import draw_condition
 from mueca.face.crop import CropRule, apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import make_detector
-from mueca.face.following import TimedImage, Track, follow
+from mueca.face.following import TimedImage, Track, follow, require_face
 from mueca.face.prediction import LandmarkPredictor
 from mueca.files import sha256_of, whole_folder
 from mueca.pairs import (
@@ -138,11 +138,7 @@ def _shaping(settings: ExtractSettings) -> dict[str, Any]:
 
 def _require_enough(video: Path, track: Track, num_chosen: int) -> None:
     dropped = track.dropped.get("no_face", [])
-    if not len(track.frame_index):
-        raise InputError(
-            f"{video}: no face in any of its {track.num_frames} frames; "
-            "film the face from the front in good light, or lower --min-score"
-        )
+    require_face(video, track)
     if num_chosen < FEWEST_FRAMES:
         raise InputError(
             f"{video}: {num_chosen} usable frames of {track.num_frames} "

@@ -13,11 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from mueca.config import SIZE_PX, DriveSettings
-from mueca.errors import InputError, MuecaError, OutputError
+from mueca.errors import MuecaError, OutputError
 from mueca.face.condition import draw_condition
 from mueca.face.crop import apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import make_detector
-from mueca.face.following import TimedImage, Track, follow
+from mueca.face.following import TimedImage, Track, follow, require_face
 from mueca.face.prediction import LandmarkPredictor
 from mueca.face.retarget import carry_over, cut_eyes
 from mueca.marks import SYNTHETIC, Mark, composite
@@ -120,11 +120,7 @@ def drive(
     progress = {"unit": " frames", "disable": not show_progress, "dynamic_ncols": True}
     with tqdm(reader, desc="follow", total=reader.info.declared_frames, **progress) as frames:
         track = follow(frames, detector, LandmarkPredictor())
-    if not len(track.frame_index):
-        raise InputError(
-            f"{video}: no face in any of its {track.num_frames} frames; "
-            "film the face from the front in good light, or lower --min-score"
-        )
+    require_face(video, track)
     reenactor = Reenactor(generator, subject, track)
     shortfall = reader.shortfall
     with writer, tqdm(reader, desc="paint", total=track.num_frames, **progress) as frames:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from mueca.errors import InputError
 from mueca.face.detection import Detection, Detector
 from mueca.face.prediction import LandmarkPredictor
 from mueca.face.smoothing import smooth_landmarks
@@ -75,6 +77,15 @@ def follow(frames: Iterable[TimedImage], detector: Detector, predictor: Landmark
         num_frames=len(all_times),
         fps=_frames_per_second(all_times),
     )
+
+
+def require_face(video: Path, track: Track) -> None:
+    """Raise InputError where no frame of the video shows a face."""
+    if not len(track.frame_index):
+        raise InputError(
+            f"{video}: no face in any of its {track.num_frames} frames; "
+            "film the face from the front in good light, or lower --min-score"
+        )
 
 
 def _choose(faces: list[Detection], last: Detection | None) -> Detection | None:
