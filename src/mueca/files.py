@@ -114,9 +114,19 @@ def space_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _DISK_FULL:
             raise
-        raise OutputError(f"{path}: no space left on the disk; free some and run the same command again") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Return the OutputError that says why ``path`` can't be written, and the way out."""
+    if error.errno in _DISK_FULL:
+        return OutputError(f"{path}: no space left on the disk; free some and run the same command again")
+    return OutputError(f"{path}: can't be written ({error.strerror}); name another place")
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import struct
 import zlib
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from mueca.errors import InputError, OutputError
-from mueca.files import write_whole
+from mueca.files import cannot_write, write_whole
 from mueca.marks import Box, Mark, Picture, stamp, xmp_packet
 
 MAX_PIXELS = 64_000_000
@@ -85,11 +84,7 @@ def write_picture(path: Path, image: Picture, *, mark: Mark) -> None:
     try:
         write_whole(path, data)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            way_out = "no space left on the disk; free some and run the same command again"
-        else:
-            way_out = f"can't be written ({error.strerror}); name another place"
-        raise OutputError(f"{path}: {way_out}") from error
+        raise cannot_write(path, error) from error
 
 
 def encode_picture(image: Picture, suffix: str, mark: Mark) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -17,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from mueca.errors import InputError, OutputError
-from mueca.files import whole_file
+from mueca.files import cannot_write, whole_file
 from mueca.marks import Mark, Picture, stamp, xmp_packet
 from mueca.video.sound import Sound, sound_packets
 
@@ -181,11 +180,7 @@ def explained(path: Path, sound: Path | Sound | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            way_out = "no space left on the disk; free some and run the same command again"
-        else:
-            way_out = f"can't be written ({error.strerror}); name another place"
-        raise OutputError(f"{path}: {way_out}") from error
+        raise cannot_write(path, error) from error
     except av.FFmpegError as error:
         if isinstance(sound, Path):
             raise InputError(f"{sound}: its sound can't be taken along ({error.strerror}); convert it first") from error
