@@ -137,12 +137,11 @@ def _shaping(settings: ExtractSettings) -> dict[str, Any]:
 
 
 def _require_enough(video: Path, track: Track, num_chosen: int) -> None:
-    dropped = track.dropped.get("no_face", [])
     require_face(video, track)
     if num_chosen < FEWEST_FRAMES:
         raise InputError(
             f"{video}: {num_chosen} usable frames of {track.num_frames} "
-            f"({len(dropped)} without a face), and at least {FEWEST_FRAMES} are needed; "
+            f"({len(track.dropped.get('no_face', []))} without a face), and at least {FEWEST_FRAMES} are needed; "
             "film for longer, or lower --every"
         )
 

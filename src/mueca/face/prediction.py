@@ -18,7 +18,7 @@ class LandmarkPredictor:
 
     Its answer is whole pixels and changes with the box. The face is therefore brought to one size first, and the
     mean over five boxes taken: on d18, d19 and s18 the motion from frame to frame falls from 0.73, 0.94 and 0.71 %
-    of the eye distance to 0.46, 0.43 and 0.37 %, for 4 ms instead of 1.6 (``benchmarks/landmarks.py``).
+    of the eye distance to 0.45, 0.43 and 0.40 %, for 4 to 6 ms instead of 2 (``benchmarks/landmarks.py``).
     """
 
     def __init__(self, path: Path | None = None):
