@@ -14,7 +14,7 @@ sizes = st.floats(5, 500)
 
 
 def transforms_of(tracks: np.ndarray, fps: float = 25.0) -> np.ndarray:
-    return crop_transforms(tracks, np.arange(len(tracks)), fps, CropRule())
+    return crop_transforms(tracks, np.arange(len(tracks)), np.zeros(len(tracks), int), fps, CropRule())
 
 
 @given(places, places, sizes, st.lists(st.tuples(places, places), min_size=1, max_size=20))
@@ -80,6 +80,14 @@ def test_a_trembling_face_gives_a_crop_that_trembles_a_tenth_as_much():
 def test_frames_without_a_face_neither_pull_the_crop_nor_shift_its_time():
     numbers = np.array([0, 1, 2, 3, 40, 41, 42])
     track = FACE[None] * 50 + np.where(numbers < 10, 100.0, 500.0)[:, None, None]
-    centres = crop_transforms(track, numbers, 25.0, CropRule())[:, 0, 2]
+    centres = crop_transforms(track, numbers, np.zeros(7, int), 25.0, CropRule())[:, 0, 2]
     assert np.ptp(centres[:4]) < 2 and np.ptp(centres[4:]) < 2
     assert centres[-1] - centres[0] == pytest.approx(400, abs=4)
+
+
+def test_a_cut_moves_the_crop_at_once():
+    track = FACE[None] * 50 + np.where(np.arange(40) < 20, 100.0, 500.0)[:, None, None]
+    shot = (np.arange(40) >= 20).astype(int)
+    centres = crop_transforms(track, np.arange(40), shot, 25.0, CropRule())[:, 0, 2]
+    assert np.ptp(centres[:20]) < 1e-6 and np.ptp(centres[20:]) < 1e-6
+    assert centres[20] - centres[19] == pytest.approx(400, abs=1e-6)

@@ -9,6 +9,10 @@ class InputError(MuecaError):
     """A file or folder that was given can't be used."""
 
 
+class FaceChoiceError(InputError):
+    """The face that was asked for is in no picture; whoever knows the file puts its name in front."""
+
+
 class OutputError(MuecaError):
     """A result can't be written where it was asked for."""
 

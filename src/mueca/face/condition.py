@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mueca.config import SIZE_PX
+from mueca.face.gaze import IRIS_RADIUS
 from mueca.face.landmarks import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, JAW, LIPS_INNER, LIPS_OUTER, NOSE
 
 Array = np.ndarray
@@ -23,27 +24,44 @@ COLOURS: tuple[tuple[slice, tuple[int, int, int]], ...] = (
 """RGB of each part, in the order of drawing (the report's)."""
 
 EYE_WHITE = (255, 255, 255)
-EYE_WHITE_ABOVE = 100
-"""Eye pixels whose grey value is higher are painted white: they carry the gaze (the report's threshold)."""
+"""Of what of an eye is no iris: so the gaze is told. The report painted eye pixels white that were brighter than 100;
+that leaves bright irises white and dark eyes without any."""
 
 _SHIFT_BITS = 4  # corners are given to a sixteenth of a pixel: whole pixels would make steady landmarks tremble
 
 
-def draw_condition(landmarks: Array, crop: Array | None = None) -> Array:
+def draw_condition(landmarks: Array, gaze: Array | None = None) -> Array:
     """Return the condition, RGB uint8 (SIZE_PX, SIZE_PX, 3), for landmarks (68, 2) in crop pixels.
 
-    ``crop`` is the RGB uint8 picture of the same face, for the white of its eyes; without it they are all cyan.
-    Areas are filled and not anti-aliased, so that only the colours above, white and black occur.
+    ``gaze`` (2,), as ``mueca.face.gaze.measure_gaze`` has it, leaves the eyes white but for a disc where the irises
+    stand; without it they are all cyan. Areas are filled and not anti-aliased, so that only the colours above, white
+    and black occur.
     """
     condition = np.zeros((SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
     for part, colour in COLOURS:
         _fill(condition, landmarks[part], colour)
-    if crop is not None:
-        bright = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) > EYE_WHITE_ABOVE
-        condition[bright & (condition == COLOURS[1][1]).all(axis=2)] = EYE_WHITE
+        if gaze is not None and part in (EYE_RIGHT, EYE_LEFT):
+            _whiten(condition, landmarks[part], gaze)
     return condition
 
 
-def _fill(picture: Array, corners: Array, colour: tuple[int, int, int]) -> None:
+def _whiten(picture: Array, eye: Array, gaze: Array) -> None:
+    """Paint white what of the eye (6, 2) is no iris."""
+    half = (eye[3] - eye[0]) / 2
+    middle = (eye[0] + eye[3]) / 2 + gaze[0] * half + gaze[1] * np.array([-half[1], half[0]])
+    left, top = np.clip(np.floor(eye.min(axis=0)).astype(int) - 1, 0, SIZE_PX - 1)
+    right, bottom = np.clip(np.ceil(eye.max(axis=0)).astype(int) + 2, 1, SIZE_PX)
+    around = picture[top : max(bottom, top + 1), left : max(right, left + 1)]
+    white, iris = np.zeros((2, *around.shape[:2]), np.uint8)
+    _fill(white, eye - (left, top), 1)
+    _fill(iris, middle + IRIS_RADIUS * np.linalg.norm(half) * _CIRCLE - (left, top), 1)
+    around[white > iris] = EYE_WHITE
+
+
+_ANGLES = np.linspace(0.0, 2.0 * np.pi, 24, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
+
+
+def _fill(picture: Array, corners: Array, colour: tuple[int, int, int] | int) -> None:
     fixed_point = np.round(corners * (1 << _SHIFT_BITS)).astype(np.int32)
     cv2.fillPoly(picture, [fixed_point], colour, lineType=cv2.LINE_8, shift=_SHIFT_BITS)

@@ -30,15 +30,16 @@ class CropRule:
     sigma_size_s: float = 0.83
 
 
-def crop_transforms(landmarks: Array, frame_index: Array, fps: float, rule: CropRule) -> Array:
+def crop_transforms(landmarks: Array, frame_index: Array, shot: Array, fps: float, rule: CropRule) -> Array:
     """Return ``frame_from_crop`` (N, 3, 3) for landmarks (N, 68, 2) in frame pixels.
 
-    Pixel centres have whole coordinates in both pictures; a crop is SIZE_PX wide.
+    ``frame_index`` and ``shot`` (N,) are the frames' numbers and those of their shots: across a cut nothing is
+    smoothed. Pixel centres have whole coordinates in both pictures; a crop is SIZE_PX wide.
     """
     centre = landmarks.mean(axis=1)  # (N, 2)
     size = np.sqrt(((landmarks - centre[:, None]) ** 2).sum(-1).mean(-1))  # (N,)
-    centre = smooth_slowly(centre, frame_index, rule.sigma_centre_s * fps)
-    size = smooth_slowly(size, frame_index, rule.sigma_size_s * fps)
+    centre = smooth_slowly(centre, frame_index, shot, rule.sigma_centre_s * fps)
+    size = smooth_slowly(size, frame_index, shot, rule.sigma_size_s * fps)
     scale = rule.side * size / SIZE_PX  # frame pixels in a crop pixel
     transforms = np.zeros((len(landmarks), 3, 3))
     transforms[:, 0, 0] = transforms[:, 1, 1] = scale

@@ -32,11 +32,24 @@ class Detection:
         x0, y0, x1, y1 = self.box
         return max(x1 - x0, 0.0) * max(y1 - y0, 0.0)
 
+    @property
+    def height(self) -> float:
+        """Pixels from top to bottom: a face that turns keeps it."""
+        return self.box[3] - self.box[1]
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The box's middle, in pixels of the picture."""
+        x0, y0, x1, y1 = self.box
+        return ((x0 + x1) / 2, (y0 + y1) / 2)
+
 
 class Detector(Protocol):
     """What every detector offers."""
 
     name: DetectorName
+    search_face_px: float
+    """Height of a face's box in a picture scaled down so far that the face is still surely found."""
 
     def detect(self, image: Array) -> list[Detection]:
         """Return the faces in an RGB uint8 (H, W, 3) picture, the most confident first; none: an empty list."""
@@ -51,6 +64,7 @@ class YuNetDetector:
     """YuNet through OpenCV (Wu et al., Machine Intelligence Research 2023)."""
 
     name: DetectorName = "yunet"
+    search_face_px = 70.0  # it finds 13 px; on d18, d19, s18 boxes at 70 px gave landmarks as steady as at full size
 
     def __init__(self, models: Path | None = None, min_score: float = 0.7):
         self._net = cv2.FaceDetectorYN.create(str(fetch(YUNET, models)), "", (320, 320), score_threshold=min_score)
@@ -83,6 +97,7 @@ class SsdDetector:
     """OpenCV's SSD on a ResNet-10 base: the report's detector."""
 
     name: DetectorName = "ssd"
+    search_face_px = 100.0  # it sees every picture at 300 x 300
 
     def __init__(self, models: Path | None = None, min_score: float = 0.8):
         self._net = cv2.dnn.readNetFromTensorflow(str(fetch(SSD_WEIGHTS, models)), str(fetch(SSD_GRAPH, models)))
@@ -111,6 +126,7 @@ class HogDetector:
     """dlib's HOG (King 2015, after Felzenszwalb et al. 2010): needs no model file, misses small and rolled faces."""
 
     name: DetectorName = "hog"
+    search_face_px = 140.0  # it misses faces under 80 px
 
     def __init__(self, min_score: float = 0.0):
         self._net = dlib.get_frontal_face_detector()
@@ -160,6 +176,27 @@ def make_detector(
         return HogDetector()
 
 
+def search(detector: Detector, image: Array, face_px: float | None) -> list[Detection]:
+    """Return the faces in an RGB uint8 picture, boxes in its pixels, looked for in a smaller copy of it.
+
+    ``face_px`` is the height of the face that must be found; None looks at the picture as it is. At 512 x 512 YuNet
+    then takes 1 to 2 ms instead of 9.
+    """
+    stride = 1 if face_px is None else face_px / detector.search_face_px
+    if stride < _LEAST_SHRINKING:
+        return detector.detect(image)
+    height, width = image.shape[:2]
+    size = (max(round(width / stride), 1), max(round(height / stride), 1))
+    # Averaging every pixel of a large picture takes longer than the search: every second one, or third, will do.
+    sampled = np.ascontiguousarray(image[:: int(stride // 2) or 1, :: int(stride // 2) or 1])
+    x, y = width / size[0], height / size[1]
+    return [
+        Detection((d.box[0] * x, d.box[1] * y, d.box[2] * x, d.box[3] * y), d.score)
+        for d in detector.detect(cv2.resize(sampled, size, interpolation=cv2.INTER_AREA))
+    ]
+
+
+_LEAST_SHRINKING = 1.2  # below, copying costs more than it saves
 _TO_BGR = cv2.COLOR_RGB2BGR
 
 

