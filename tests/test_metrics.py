@@ -33,3 +33,25 @@ def test_landmark_distance_is_relative_to_the_real_faces_outer_eye_distance():
     fake = real + (3, 4)
     assert metrics.landmark_distance(fake, real) == pytest.approx(0.05)
     assert metrics.landmark_distance(fake * 2, real * 2) == pytest.approx(0.05)
+
+
+SHAPE, OTHER = np.random.default_rng(5).normal(size=(2, 68, 2))
+
+
+@pytest.mark.parametrize("share", [-0.2, 0.0, 0.4, 1.0, 1.3])
+def test_the_leak_is_the_share_of_the_way_from_the_subjects_shape_to_the_drivers(share):
+    driver = SHAPE + 0.05 * OTHER
+    mixed = SHAPE + share * (metrics.laid_on(driver, SHAPE) - SHAPE)
+    assert metrics.shape_leak(mixed, SHAPE, driver) == pytest.approx(share, abs=0.01)
+
+
+def test_neither_place_size_nor_turn_of_any_face_is_a_leak():
+    driver = SHAPE + 0.05 * OTHER
+    turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
+    before = metrics.shape_leak(SHAPE + 0.02 * OTHER, SHAPE, driver)
+    moved = metrics.shape_leak((SHAPE + 0.02 * OTHER) @ turn * 3 + 7, SHAPE, driver @ turn.T * 0.2 - 90)
+    assert moved == pytest.approx(before)
+
+
+def test_the_leak_of_people_who_look_alike_is_not_told():
+    assert metrics.shape_leak(SHAPE, SHAPE, 2 * SHAPE + 1e-3 * OTHER) is None

@@ -1,15 +1,19 @@
 """drive(): the driver's timing and expressions, any generator, held frames counted, everything marked."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import media
 import numpy as np
 import pytest
 
-from mueca.actors import ACTORS, performance, render
+from mueca.actors import ACTORS, Expression, landmarks_of, performance, render
 from mueca.config import SIZE_PX, DriveSettings
 from mueca.errors import InputError, OutputError
+from mueca.face.crop import CropRule, crop_transforms, cut_crop
+from mueca.face.retarget import OUT_OF_RANGE
 from mueca.marks import SYNTHETIC, badge_in, xmp_packet
 from mueca.reenactment import drive
 from mueca.video import VideoReader
@@ -88,6 +92,97 @@ def test_the_comparison_shows_driver_condition_and_marked_result(actor_run, acto
     driver, condition, fake = np.split(frame, 3, axis=1)
     assert (condition[5:20, 5:20] < 20).all() and driver.std() > 20 and np.median(fake) > 240
     assert b"compositeWithTrainedAlgorithmicMedia" in out.read_bytes()
+
+
+def numbers_of(out: Path) -> dict:
+    return json.loads(out.with_suffix(".json").read_text())
+
+
+def test_what_the_summary_tells_lies_beside_the_video(actor_run, gap_clip, settings, tmp_path):
+    out = tmp_path / "out.mp4"
+    summary = drive(actor_run, gap_clip, out, settings, generator=paint_conditions)
+    told = numbers_of(out)
+    assert told["kind"] == "mueca drive" and told["retarget"] == "shape" and told["out"] == "out.mp4"
+    assert told["leak"] == summary.leak and told["held"] == summary.held == [0, 1, 7, 8, 15]
+    assert told["out_of_range"] == summary.out_of_range and len(summary.out_of_range) == summary.num_frames
+    assert [i for i, amount in enumerate(summary.out_of_range) if amount is None] == summary.held
+    beyond = [amount > OUT_OF_RANGE for amount in summary.out_of_range if amount is not None]
+    assert summary.out_of_range_share == pytest.approx(sum(beyond) / len(beyond))
+
+
+def test_a_driver_who_does_more_than_the_subject_did_is_reported(actor_run, actor_clip, settings, tmp_path):
+    """The run knows its subject from forty frames; the same forty are within what it showed, a wide turn is not."""
+    extremes = [Expression(yaw=y, jaw=j) for y, j in ((0, 0), (0, 0), (28, 0.9), (28, 0.9), (28, 0.9), (28, 0.9))]
+    frames = [render(ACTORS["a"], e, frame_index=i)[0] for i, e in enumerate(extremes * 2)]
+    wild = media.make_video(tmp_path / "wild.mp4", frames)
+    shares = [
+        drive(actor_run, clip, tmp_path / f"{i}.mp4", settings, generator=paint_conditions).out_of_range_share
+        for i, clip in enumerate((actor_clip, wild))
+    ]
+    assert shares[0] < 0.15 and shares[1] > 0.35
+
+
+def test_an_earlier_report_is_replaced_and_anything_else_is_refused_before_any_work(
+    actor_run, gap_clip, settings, tmp_path
+):
+    out = tmp_path / "out.mp4"
+    drive(actor_run, gap_clip, out, settings, generator=paint_conditions)
+    drive(actor_run, gap_clip, out, replace(settings, retarget="none"), generator=paint_conditions)
+    assert numbers_of(out)["retarget"] == "none"
+    for text in ('{"kind": "something"}', "[]", "not JSON", ""):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(OutputError, match=r"other.json: is something else"):
+            drive(actor_run, gap_clip, tmp_path / "other.mp4", settings, generator=pytest.fail)
+        assert (tmp_path / "other.json").read_text() == text and not (tmp_path / "other.mp4").exists()
+
+
+@pytest.fixture(scope="module")
+def b_and_truth(tmp_path_factory) -> tuple[Path, dict[str, list[np.ndarray]]]:
+    """A clip of actor b, and the crops of each actor in it: what painting the one or the other would give."""
+    frames = [Expression(jaw=0.3 * (i % 3), yaw=6.0 * (i % 5) - 12, smile=0.4 * (i % 2)) for i in range(20)]
+    crops, images = {}, []
+    for name in ("a", "b"):
+        landmarks = np.array([landmarks_of(ACTORS[name], e) for e in frames])
+        numbers = np.arange(len(frames))
+        transforms = crop_transforms(landmarks, numbers, 0 * numbers, 25.0, CropRule())
+        images = [render(ACTORS[name], e, frame_index=i)[0] for i, e in enumerate(frames)]
+        crops[name] = [cut_crop(image, transform) for image, transform in zip(images, transforms, strict=True)]
+    return media.make_video(tmp_path_factory.mktemp("b") / "b.mp4", images), crops
+
+
+@pytest.mark.slow
+def test_the_leak_meter_tells_the_subjects_face_from_the_drivers(actor_run, b_and_truth, settings, tmp_path):
+    clip, crops = b_and_truth
+    leaks = {}
+    for name in ("a", "b"):
+        painted = iter(crops[name])
+        generator = lambda conditions, painted=painted: next(painted)[None]  # noqa: E731
+        leaks[name] = drive(actor_run, clip, tmp_path / f"{name}.mp4", settings, generator=generator).leak
+    assert abs(leaks["a"]) < 0.35 and leaks["b"] > 0.75
+
+
+def test_the_leak_is_not_told_where_no_face_is_painted(actor_run, gap_clip, settings, tmp_path):
+    summary = drive(actor_run, gap_clip, tmp_path / "out.mp4", settings, generator=lambda c: np.full_like(c, 90))
+    assert summary.leak is None
+
+
+@pytest.mark.slow
+def test_without_retargeting_the_drivers_own_shape_goes_in(actor_run, b_and_truth, settings, tmp_path):
+    clip, _ = b_and_truth
+    conditions: dict[str, list[np.ndarray]] = {"shape": [], "none": []}
+    for way, seen in conditions.items():
+        drive(
+            actor_run,
+            clip,
+            tmp_path / f"{way}.mp4",
+            replace(settings, retarget=way),
+            generator=lambda c, seen=seen: seen.append(c[0]) or c,
+        )
+    eyes_apart = {
+        way: np.mean([np.diff(np.nonzero((c == (255, 255, 255)).all(-1).any(0))[0][[0, -1]]) for c in seen])
+        for way, seen in conditions.items()
+    }
+    assert eyes_apart["shape"] > 1.03 * eyes_apart["none"]  # actor a's eyes stand wide
 
 
 def test_the_runs_own_network_paints_when_no_generator_is_given(actor_run, actor_clip, settings, tmp_path):

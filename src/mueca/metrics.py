@@ -33,3 +33,28 @@ def landmark_distance(fake: Array, real: Array) -> float:
     Its mean over frames is the average keypoint distance, AKD (Siarohin et al., NeurIPS 2019), there in pixels.
     """
     return float(np.linalg.norm(fake - real, axis=1).mean() / eye_distance(real))
+
+
+def shape_leak(result: Array, subject: Array, driver: Array) -> float | None:
+    """Return how much of the driver's face shape shows in the result: 0 the subject's alone, 1 the driver's.
+
+    Each is a neutral shape (68, 2) in any pixels. With n for these laid on the subject's by scale, turn and shift, it
+    is <n_result - n_subject, n_driver - n_subject> / |n_driver - n_subject|^2. None where subject and driver lie
+    closer together than TOO_ALIKE, so that the ratio would be of noise.
+    """
+    size = np.sqrt(((subject - subject.mean(axis=0)) ** 2).sum(axis=1).mean())
+    to_driver = laid_on(driver, subject) - subject
+    if np.sqrt((to_driver**2).sum(axis=1).mean()) < TOO_ALIKE * size:
+        return None
+    return float((to_driver * (laid_on(result, subject) - subject)).sum() / (to_driver**2).sum())
+
+
+TOO_ALIKE = 0.02
+"""RMS distance of two neutral shapes in sizes of the face."""
+
+
+def laid_on(points: Array, onto: Array) -> Array:
+    """Return points (K, 2) scaled, turned and shifted to lie best on others, in the least squares."""
+    p, q = ((each - each.mean(axis=0)) @ (1, 1j) for each in (points, onto))
+    laid = (p.conj() @ q) / (p.conj() @ p) * p
+    return np.stack([laid.real, laid.imag], axis=-1) + onto.mean(axis=0)

@@ -5,23 +5,33 @@ The generator comes in as a plain callable, so that an exported file can stand i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from mueca.config import SIZE_PX, DriveSettings
+from mueca import metrics
+from mueca.config import SIZE_PX, DriveSettings, to_json
 from mueca.errors import MuecaError, OutputError
 from mueca.face.condition import draw_condition
 from mueca.face.crop import apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import make_detector
-from mueca.face.following import TimedImage, Track, follow, require_face
+from mueca.face.following import follow_video
+from mueca.face.frames import TimedImage
+from mueca.face.gaze import fit_gaze
 from mueca.face.prediction import LandmarkPredictor
-from mueca.face.retarget import carry_over, cut_eyes
+from mueca.face.retarget import OUT_OF_RANGE, Retargeter, carry_gaze, place
+from mueca.face.shape import FaceModel, fit_face
+from mueca.face.track import Track
+from mueca.files import cannot_write, write_whole
 from mueca.marks import SYNTHETIC, Mark, composite
+from mueca.portraits import LandmarkRuler
 from mueca.subject import Subject, read_subject
+from mueca.version import VERSION
 from mueca.video import VideoReader, VideoWriter
 
 Array = np.ndarray
@@ -37,7 +47,15 @@ class DriveSummary:
     out: Path
     num_frames: int
     held: list[int]
-    """Frame numbers without a face, for which the last good pose was held."""
+    """Frame numbers without the driver's face, for which the last good pose was held."""
+    leak: float | None
+    """How much of the driver's face shape shows in the result: see ``mueca.metrics.shape_leak``. None where it can't
+    be known: the two faces are too alike, or none was found in the fakes."""
+    out_of_range: list[float | None]
+    """For each frame, how far what it shows lies beyond what the subject showed, in widths of the subject's range; 0
+    inside it, None where the pose is held. ``Retargeter`` brings such frames back."""
+    out_of_range_share: float
+    """Share of the frames with a face that lie beyond by more than ``mueca.face.retarget.OUT_OF_RANGE``."""
     detector: str
     shortfall: str | None
     """What of the driver's file did not decode, in words."""
@@ -59,14 +77,33 @@ VIEWS: dict[str, tuple[str, ...]] = {"result": ("fake",), "compare": ("driver", 
 class Reenactor:
     """Paints the subject with the face of one driver; pictures in, pictures out."""
 
-    def __init__(self, generator: Generator, subject: Subject, track: Track):
-        """Learn from the driver's track, of one frame or more, what the driver's face is like on average."""
+    driver: FaceModel
+    """The driver's face, in pixels of their crop."""
+    out_of_range: dict[int, float]
+    """By frame number: see ``DriveSummary``."""
+
+    def __init__(
+        self, generator: Generator, subject: Subject, track: Track, *, retarget: Literal["shape", "none"] = "shape"
+    ):
+        """Learn from the driver's track, of one frame or more, what the driver's face is like.
+
+        ``retarget`` none lets the driver's own face shape in.
+        """
         self._generator = generator
         self._row_of = {int(number): row for row, number in enumerate(track.frame_index)}
-        self._landmarks = track.landmarks
-        self._frame_from_driver = crop_transforms(track.landmarks, track.frame_index, track.fps, subject.rule)
+        self._frame_from_driver = crop_transforms(
+            track.landmarks, track.frame_index, track.shot, track.fps, subject.rule
+        )
         in_crop = apply_transform(np.linalg.inv(self._frame_from_driver), track.landmarks)
-        self._carried_over = carry_over(in_crop, subject.mean_shape)
+        self.driver = fit_face(in_crop)
+        retargeter = Retargeter(subject.face, self.driver)
+        beyond = retargeter.out_of_range(in_crop)
+        self.out_of_range = {number: float(beyond[row]) for number, row in self._row_of.items()}
+        if retarget == "none":
+            self._landmarks, self._gaze = place(in_crop, subject.face, self.driver), track.gaze
+        else:
+            self._landmarks = retargeter.carry_over(in_crop)
+            self._gaze = carry_gaze(track.gaze, subject.gaze, fit_gaze(track.gaze))
         self._last: Painted | None = None
         self._last_row = 0
 
@@ -83,13 +120,40 @@ class Reenactor:
         return self._last
 
     def _paint(self, row: int, image: Array) -> Painted:
-        landmarks = self._carried_over[row]
-        condition = draw_condition(landmarks, cut_eyes(image, self._landmarks[row], landmarks))
+        condition = draw_condition(self._landmarks[row], self._gaze[row])
         return Painted(
             driver=cut_crop(image, self._frame_from_driver[row]),
             condition=condition,
             fake=self._generator(condition[None])[0],
         )
+
+
+class LeakMeter:
+    """Finds the landmarks again in some of the fakes, and tells from them how much of the driver's shape shows."""
+
+    def __init__(self, find: Callable[[Array], Array | None], *, every: int):
+        """Look at every such fake that is offered; ``find`` returns a picture's landmarks (68, 2), or None."""
+        self._find, self._every, self._num_offered = find, every, 0
+        self._found: list[Array] = []
+
+    def offer(self, fake: Array) -> None:
+        """Take a fake, RGB uint8 (SIZE_PX, SIZE_PX, 3)."""
+        self._num_offered += 1
+        if (self._num_offered - 1) % self._every == 0:
+            landmarks = self._find(fake)
+            if landmarks is not None:
+                self._found.append(landmarks)
+
+    def leak(self, subject: FaceModel, driver: FaceModel) -> float | None:
+        """Return the leak of what was offered so far: see ``DriveSummary``."""
+        if not self._found:
+            return None
+        result = fit_face(np.array(self._found))
+        return metrics.shape_leak(result.frontal_shape, subject.frontal_shape, driver.frontal_shape)
+
+
+LEAK_FRAMES = 60
+"""The leak is measured on at most so many fakes, evenly spread."""
 
 
 def drive(
@@ -104,34 +168,70 @@ def drive(
     """Write to ``out`` (.mp4) the run's subject making the expressions of the face in ``video``.
 
     Timing and sound are the driver's. ``generator`` stands in for the run's own. A frame without a face repeats the
-    last good picture; the frames before the first face show its first pose. Raises InputError where the run or the
-    video can't be used, and OutputError where ``out`` can't be written.
+    last good picture; the frames before the first face show its first pose. What the summary tells is written beside
+    the video, as ``out`` with the suffix .json. Raises InputError where the run or the video can't be used, and
+    OutputError where ``out`` can't be written.
     """
     settings = settings or DriveSettings()
     subject = read_subject(run)
     reader = VideoReader(video)
     if out.exists() and out.samefile(video):
         raise OutputError(f"{out}: is the driver's own video; name another output")
+    _require_free(_report_path(out))
     tiles = VIEWS[settings.view]
     writer = VideoWriter(out, size_px=(len(tiles) * SIZE_PX, SIZE_PX), mark=_mark(tiles), sound=video)
     generator = generator or load_generator(run, device=settings.device, threads=settings.threads)
     detector = make_detector(settings.detector, models=settings.models, min_score=settings.min_score)
 
-    progress = {"unit": " frames", "disable": not show_progress, "dynamic_ncols": True}
-    with tqdm(reader, desc="follow", total=reader.info.declared_frames, **progress) as frames:
-        track = follow(frames, detector, LandmarkPredictor())
-    require_face(video, track)
-    reenactor = Reenactor(generator, subject, track)
+    following = {"face": settings.driver_face, "workers": settings.workers, "show_progress": show_progress}
+    track = follow_video(reader, detector, **following)
+    reenactor = Reenactor(generator, subject, track, retarget=settings.retarget)
+    ruler = LandmarkRuler(detector, LandmarkPredictor())
+    meter = LeakMeter(ruler.find, every=-(-len(track.frame_index) // LEAK_FRAMES))
     shortfall = reader.shortfall
-    with writer, tqdm(reader, desc="paint", total=track.num_frames, **progress) as frames:
-        _paint_all(reenactor, frames, writer, tiles)
-    return DriveSummary(
+    options = {"unit": " frames", "disable": not show_progress, "dynamic_ncols": True}
+    with writer, tqdm(reader, desc="paint", total=track.num_frames, **options) as frames:
+        _paint_all(reenactor, frames, writer, tiles, meter)
+    beyond = [reenactor.out_of_range.get(number) for number in range(track.num_frames)]
+    summary = DriveSummary(
         out=out,
         num_frames=track.num_frames,
-        held=track.dropped.get("no_face", []),
+        held=sorted(number for numbers in track.lost.values() for number in numbers),
+        leak=meter.leak(subject.face, reenactor.driver),
+        out_of_range=[None if amount is None else round(amount, 3) for amount in beyond],
+        out_of_range_share=float(np.mean([amount > OUT_OF_RANGE for amount in reenactor.out_of_range.values()])),
         detector=detector.name,
         shortfall=shortfall,
     )
+    _write_report(_report_path(out), summary, settings)
+    return summary
+
+
+_KIND = "mueca drive"
+
+
+def _report_path(out: Path) -> Path:
+    return out.with_suffix(".json")
+
+
+def _require_free(report: Path) -> None:
+    """Raise OutputError where something else than an earlier report would be written over."""
+    if not report.exists():
+        return
+    try:
+        is_ours = json.loads(report.read_text(encoding="utf-8")).get("kind") == _KIND
+    except (OSError, ValueError, AttributeError, RecursionError):
+        is_ours = False
+    if not is_ours:
+        raise OutputError(f"{report}: is something else, and the report would be written there; name another output")
+
+
+def _write_report(report: Path, summary: DriveSummary, settings: DriveSettings) -> None:
+    values = {"kind": _KIND, "mueca_version": VERSION, "retarget": settings.retarget, **to_json(summary)}
+    try:
+        write_whole(report, json.dumps(values | {"out": summary.out.name}) + "\n")
+    except OSError as error:
+        raise cannot_write(report, error) from error
 
 
 def load_generator(run: Path, *, device: str, threads: int | None) -> Generator:
@@ -153,13 +253,21 @@ def _mark(tiles: tuple[str, ...]) -> Mark:
     return composite((left, 0, left + SIZE_PX, SIZE_PX))
 
 
-def _paint_all(reenactor: Reenactor, frames: Iterable[TimedImage], writer: VideoWriter, tiles: tuple[str, ...]) -> None:
+def _paint_all(
+    reenactor: Reenactor,
+    frames: Iterable[TimedImage],
+    writer: VideoWriter,
+    tiles: tuple[str, ...],
+    meter: LeakMeter,
+) -> None:
     waiting: list[float] = []  # times of the frames before the first face: they get its picture
     for frame in frames:
         painted = reenactor.paint(frame.index, frame.image)
         waiting.append(frame.timestamp_s)
         if painted is None:
             continue
+        if frame.index in reenactor.out_of_range:  # a held pose counts once
+            meter.offer(painted.fake)
         picture = np.hstack([getattr(painted, tile) for tile in tiles])
         for timestamp_s in waiting:
             writer.write(picture, timestamp_s)
