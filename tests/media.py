@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -203,3 +204,16 @@ def about(colours, tolerance: int = 4):
 def heed_ctrl_c() -> None:
     """Undo, in a new process, what a shell does to its background jobs and all that they start: SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory that a process and all that it started hold; skips the test where there is no /proc."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs Linux's /proc")
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it ended meanwhile
+    return pages * os.sysconf("SC_PAGESIZE") + sum(map(resident_bytes, children))

@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from itertools import chain, pairwise, repeat
 from pathlib import Path
@@ -17,10 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media import BLUE, GREEN, GREY, RED, about, corner_colours, corners, make_video, moving, read, times, tone, write
 
+import mueca.video.reading
 from mueca.errors import InputError
 from mueca.video import Frame, VideoReader
 from mueca.video.opening import MAX_PIXELS, check_size
-from mueca.video.reading import Clock, Tally, colour_conversion, decoded, square_pixels, upright
+from mueca.video.reading import Clock, Painter, Tally, colour_conversion, decoded, square_pixels, upright
 
 any_time = settings(deadline=None)
 shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -190,6 +192,46 @@ def test_a_second_pass_gives_the_same_frames(tmp_path):
     first, second = list(reader), list(reader)
     assert times(first) == times(second)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(first, second, strict=True))
+
+
+def test_a_frame_is_converted_once_and_only_if_its_pixels_are_asked_for(tmp_path, monkeypatch):
+    painted = []
+    paint = Painter.paint
+    monkeypatch.setattr(Painter, "paint", lambda self, frame: painted.append(frame) or paint(self, frame))
+    frames = list(VideoReader(make_video(tmp_path / "a.mp4", moving(5))))
+    assert painted == []
+    assert frames[3].image is frames[3].image
+    assert len(painted) == 1
+
+
+@pytest.mark.parametrize(
+    ("remember_bytes", "pix_fmt", "num_decoded"),
+    [
+        (10**6, "yuv420p", 10),
+        (10 * 64 * 48, "yuv420p", 20),  # as it declares, it won't fit
+        (2 * 10 * 64 * 48, "yuv444p", 20),  # as it turns out, it doesn't
+        (0, "yuv420p", 20),
+    ],
+)
+def test_a_clip_that_fits_is_decoded_once_and_comes_the_same_again(
+    remember_bytes, pix_fmt, num_decoded, tmp_path, monkeypatch
+):
+    passed = []
+    monkeypatch.setattr(mueca.video.reading, "decoded", lambda *a: (passed.append(f) or f for f in decoded(*a)))
+    path = make_video(tmp_path / "a.mp4", moving(10), pix_fmt=pix_fmt)
+    reader = VideoReader(path, remember_bytes=remember_bytes)
+    passed.clear()
+    first, second = list(reader), list(reader)
+    assert len(passed) == num_decoded
+    assert times(first) == times(second) and [frame.index for frame in second] == list(range(10))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(first, second, strict=True))
+
+
+def test_threads_may_convert_frames_side_by_side(tmp_path):
+    path = make_video(tmp_path / "a.mp4", moving(60, 640, 480), aspect=Fraction(4, 3))  # which takes scaling
+    with ThreadPoolExecutor(4) as threads:
+        side_by_side = list(threads.map(lambda frame: frame.image, VideoReader(path)))
+    assert all(np.array_equal(a, b.image) for a, b in zip(side_by_side, VideoReader(path), strict=True))
 
 
 def test_the_reader_holds_no_frame_back(tmp_path):

@@ -8,6 +8,7 @@
     PAIRS/landmarks.npz                 every followed frame
     PAIRS/pairs.json                    the manifest
     PAIRS/preview.jpg                   a contact sheet to judge them by
+    PAIRS/coverage.png                  what the clip covers, and what to film next
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,8 +37,9 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 HALVES = ("condition", "target")
 MANIFEST = "pairs.json"
 PREVIEW = "preview.jpg"
+COVERAGE = "coverage.png"
 LANDMARKS = "landmarks.npz"
-CONTENTS = (*SPLITS, LANDMARKS, MANIFEST, PREVIEW)
+CONTENTS = (*SPLITS, LANDMARKS, MANIFEST, PREVIEW, COVERAGE)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ class Manifest:
     """``{reason: {"count": n, "first": [frame numbers]}}`` for frames that could not be used."""
     not_chosen: int
     """Usable frames that were not needed."""
+    in_gap: int
+    """Usable frames in the second between training and test, which neither may have."""
+    others: int
+    """The most other people that a frame showed beside the one followed."""
+    advice: list[str]
+    """What to film next, see ``mueca.coaching``."""
     num_train: int
     num_test: int
     first_test_frame: int
@@ -78,6 +86,17 @@ class Pairs:
     """(N, SIZE_PX, SIZE_PX, 3) RGB uint8."""
     frame_index: Array
     """(N,) int64, rising."""
+    names: tuple[str, ...]
+    """What each pair's file is called, without its suffix; no two are alike."""
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """Where the two halves of one pair lie: in two files, or side by side in the same one."""
+
+    name: str
+    condition: Path
+    target: Path
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,12 @@ class Landmarks:
     """(N,) float64."""
     landmarks: Array
     """(N, 68, 2) float64, in frame pixels."""
+    gaze: Array
+    """(N, 2) float64, -1 to 1: as ``mueca.face.track.Track`` has it."""
+    shot: Array
+    """(N,) int64, the number of the frame's shot."""
+    quality: Array
+    """(N,) float64, 0 to 1."""
     frame_from_crop: Array
     """(N, 3, 3) float64."""
     kept: Array
@@ -161,11 +186,8 @@ def is_whole(pairs: Path, manifest: Manifest) -> bool:
     return all(counts) and (pairs / LANDMARKS).is_file()
 
 
-def read_split(pairs: Path, split: Split) -> Pairs:
-    """Return all pairs of a split.
-
-    Raises InputError at a missing half, a picture of another size, or an empty split, naming the file.
-    """
+def list_split(pairs: Path, split: Split) -> tuple[PairFiles, ...]:
+    """Return the files of a split in order of their names; raises InputError at a missing half or an empty split."""
     read_manifest(pairs)
     conditions, targets = ({p.name: p for p in sorted((pairs / split / half).glob("*.png"))} for half in HALVES)
     for name in sorted(conditions.keys() ^ targets.keys()):
@@ -173,18 +195,39 @@ def read_split(pairs: Path, split: Split) -> Pairs:
         raise InputError(f"{pairs / split / half / name}: missing, while its other half is there; extract again")
     if not conditions:
         raise InputError(f"{pairs / split}: holds no pairs; extract again")
-    return Pairs(
-        conditions=np.stack([_read_half(path) for path in conditions.values()]),
-        targets=np.stack([_read_half(path) for path in targets.values()]),
-        frame_index=np.array([_frame_number(path) for path in conditions.values()], dtype=np.int64),
-    )
+    for path in conditions.values():
+        if not path.stem.isdecimal():
+            raise InputError(f"{path}: its name is no frame number; remove it or extract again")
+    return tuple(PairFiles(path.stem, path, targets[name]) for name, path in conditions.items())
+
+
+def read_split(pairs: Path, split: Split) -> Pairs:
+    """Return all pairs of a split.
+
+    Raises InputError at a missing half, a picture of another size, or an empty split, naming the file.
+    """
+    return gather(list_split(pairs, split), read_pair)
+
+
+def read_pair(files: PairFiles) -> tuple[Array, Array]:
+    """Return condition and target, RGB uint8 (SIZE_PX, SIZE_PX, 3); raises InputError at another size."""
+    return _read_half(files.condition), _read_half(files.target)
+
+
+def gather(files: Sequence[PairFiles], read: Callable[[PairFiles], tuple[Array, Array]]) -> Pairs:
+    """Return what ``read`` gives for each pair, in memory; frames are numbered by name, or else by order."""
+    conditions, targets = np.empty((2, len(files), SIZE_PX, SIZE_PX, 3), np.uint8)
+    for row, pair in enumerate(files):
+        conditions[row], targets[row] = read(pair)
+    names = tuple(pair.name for pair in files)
+    return Pairs(conditions, targets, _frame_numbers(names), names)
 
 
 def sha256_of_pairs(pairs: Path) -> str:
     """Return one SHA-256 over the names and bytes of every pair, in order of their names."""
     total = hashlib.sha256()
     for path in sorted(p for split in SPLITS for half in HALVES for p in (pairs / split / half).glob("*.png")):
-        total.update(path.relative_to(pairs).as_posix().encode() + b"\0")
+        total.update(path.relative_to(pairs).as_posix().encode(errors="surrogateescape") + b"\0")
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 
@@ -197,7 +240,13 @@ def _read_half(path: Path) -> Array:
     return image
 
 
-def _frame_number(path: Path) -> int:
-    if not path.stem.isdecimal():
-        raise InputError(f"{path}: its name is no frame number; remove it or extract again")
-    return int(path.stem)
+def _frame_numbers(names: Sequence[str]) -> Array:
+    """Return the names as numbers where all are numbers that rise, else their places."""
+    if all(name.isdecimal() and len(name) <= _DIGITS_OF_INT64 for name in names):
+        numbers = np.array([int(name) for name in names], dtype=np.int64)
+        if (np.diff(numbers) > 0).all():
+            return numbers
+    return np.arange(len(names), dtype=np.int64)
+
+
+_DIGITS_OF_INT64 = 18

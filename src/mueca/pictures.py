@@ -27,6 +27,13 @@ _DECODER_ERRORS = (
 )
 # Colour at full resolution: the badge and the drawn landmarks are thin lines.
 _JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+# Means over 40 targets and 40 conditions of d9, processor time: 1.54 ms and 81 kB, 0.30 ms and 1.8 kB. OpenCV's own
+# choice: 1.81 ms and 86 kB, 0.30 ms and 1.7 kB; Huffman codes alone: 1.39 ms and 90 kB, but 0.87 ms and 25 kB.
+_PNG_OPTIONS = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+]
 _PAPER = (255, 255, 255)
 _GROUND = (24, 24, 24)
 
@@ -92,9 +99,8 @@ def encode_picture(image: Picture, suffix: str, mark: Mark) -> bytes:
     if suffix.lower() not in WRITTEN_SUFFIXES:
         raise OutputError(f"{suffix or 'no suffix'}: pictures are written as {', '.join(WRITTEN_SUFFIXES)}")
     is_png = suffix.lower() == ".png"
-    # A 256 x 256 photograph as PNG: 1.9 ms and 127 kB; Pillow's level 1 takes 4.5 ms and 120 kB.
     bgr = cv2.cvtColor(stamp(image, mark), cv2.COLOR_RGB2BGR)
-    data = cv2.imencode(suffix.lower(), bgr, [] if is_png else _JPEG_OPTIONS)[1].tobytes()
+    data = cv2.imencode(suffix.lower(), bgr, _PNG_OPTIONS if is_png else _JPEG_OPTIONS)[1].tobytes()
     packet = xmp_packet(mark)
     if packet is None:
         return data

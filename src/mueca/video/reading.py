@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -47,32 +50,52 @@ class VideoInfo:
     """The first frame's time on the file's own clock, which is the clip's zero."""
 
 
-@dataclass(frozen=True)
 class Frame:
-    """One picture of a video."""
+    """One picture of a video or of a folder; it is converted when its pixels are first asked for.
 
-    index: int
-    timestamp_s: float
-    """Seconds after the first frame; grows strictly."""
-    image: Picture
-    """RGB, (H, W, 3), upright."""
+    Converting costs as much as decoding: who skips frames saves it, and threads that ask for several frames' pixels
+    convert them side by side. One frame is asked by one thread.
+    """
+
+    def __init__(self, index: int, timestamp_s: float, paint: Callable[[], Picture]) -> None:
+        self.index = index
+        self.timestamp_s = timestamp_s
+        """Seconds after the first frame; grows strictly."""
+        self._paint: Callable[[], Picture] | None = paint
+        self._image: Picture | None = None
+
+    @property
+    def image(self) -> Picture:
+        """RGB uint8 (H, W, 3), upright."""
+        if self._paint is not None:
+            self._image, self._paint = self._paint(), None  # the decoder's own picture may go
+        return cast(Picture, self._image)
 
 
 class VideoReader:
     """The frames of a video file: iterate as often as you like, each time from the first.
 
+    Memory is flat; but a clip that takes no more than ``remember_bytes`` as its decoder gives it is kept as that by
+    the first full pass, so that later ones needn't decode it again.
     Raises InputError when the file can't be used or not one frame of it decodes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, remember_bytes: int = 0) -> None:
         self.path = Path(path)
+        self._remember_bytes = remember_bytes
+        self._remembered: list[_What] | None = None
         self.info, self._matrix = _probe(self.path)
         self.shortfall: str | None = None
         """After a full pass: what the file declared and did not hold, in one sentence."""
+        self.unreadable: list[int] = []
+        """Numbers of the frames that can't be read; a video's are counted in ``shortfall`` and have no numbers."""
 
     def __iter__(self) -> Iterator[Frame]:
+        if self._remembered is not None:
+            yield from (Frame(*what) for what in self._remembered)
+            return
         self.shortfall = None
-        tally = Tally()
+        tally, memory = Tally(), _Memory(self._remember_bytes, self.info)
         index, end_s = -1, 0.0
         clock = Clock(1 / self.info.fps)
         painter = Painter(self.info, self._matrix)
@@ -81,8 +104,31 @@ class VideoReader:
             for index, frame in enumerate(decoded(container, stream, tally)):
                 timestamp_s = clock.tell(frame.pts, frame.time_base)
                 end_s = timestamp_s + clock.step_s
-                yield Frame(index, timestamp_s, painter.paint(frame))
+                what = (index, timestamp_s, partial(painter.paint, frame))
+                memory.keep(what, sum(plane.buffer_size for plane in frame.planes))
+                yield Frame(*what)
         self.shortfall = shortfall(index + 1, end_s, self.info.declared_frames, self.info.duration_s, tally)
+        self._remembered = memory.kept
+
+
+class _Memory:
+    """What a pass went by, kept as long as it fits; from the start not where the file declares that it won't."""
+
+    def __init__(self, room_bytes: int, info: VideoInfo) -> None:
+        declared_bytes = 1.5 * info.width * info.height * (info.declared_frames or 0)  # 8 bits, colour at half size
+        self._room_bytes = room_bytes
+        self.kept: list[_What] | None = [] if 0 < declared_bytes <= room_bytes else None
+
+    def keep(self, what: _What, num_bytes: int) -> None:
+        self._room_bytes -= num_bytes
+        if self._room_bytes < 0:
+            self.kept = None
+        if self.kept is not None:
+            self.kept.append(what)
+
+
+_What = tuple[int, float, Callable[[], Picture]]
+"""What a Frame is made of."""
 
 
 @dataclass
@@ -152,20 +198,25 @@ def seconds(pts: int | None, time_base: Fraction | None) -> float:
 
 
 class Painter:
-    """Turns decoded frames into upright RGB pictures of one size."""
+    """Turns decoded frames into upright RGB pictures of one size; threads may paint side by side."""
 
     def __init__(self, info: VideoInfo, matrix: Matrix) -> None:
         self._info, self._matrix = info, matrix
         size = (info.width, info.height)
         self._width, self._height = size[::-1] if _is_transposed(matrix) else size  # before it is turned
-        self._reformatter = VideoReformatter()
+        self._own = threading.local()  # a reformatter is no two threads' at a time, and its HDR table is dear
 
     def paint(self, frame: av.VideoFrame) -> Picture:
         """Return the frame as RGB (info.height, info.width, 3)."""
         check_size(self._info.path, frame.width, frame.height)
         conversion = colour_conversion(frame)
-        rgb = self._reformatter.reformat(frame, self._width, self._height, "rgb24", threads=1, **conversion)
+        rgb = self._reformatter().reformat(frame, self._width, self._height, "rgb24", threads=1, **conversion)
         return upright(rgb.to_ndarray(), self._matrix)
+
+    def _reformatter(self) -> VideoReformatter:
+        if not hasattr(self._own, "reformatter"):
+            self._own.reformatter = VideoReformatter()
+        return self._own.reformatter
 
 
 def colour_conversion(frame: av.VideoFrame) -> dict[str, int]:
