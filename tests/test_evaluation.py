@@ -92,3 +92,8 @@ def test_trained_means_better_than_the_mean_face_in_both_and_landmarks_within_th
     ssim_value, psnr_value, akd, trained
 ):
     assert is_trained(Score(ssim_value, 0.7), Score(psnr_value, 20), Score(akd, 0.08)) is trained
+
+
+def test_where_there_is_no_face_to_follow_the_pictures_alone_decide():
+    better, worse = Score(25, 20), Score(15, 20)
+    assert is_trained(better, better, None) and not is_trained(better, worse, None)

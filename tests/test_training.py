@@ -61,12 +61,14 @@ def write_toy_pairs(folder: Path, *, num_train: int = 5, num_test: int = 2, seed
     points = np.random.default_rng(seed).uniform(0, 256, (number, 68, 2))
     transforms = np.broadcast_to(np.eye(3), (number, 3, 3)).copy()
     index = np.arange(number)
-    write_landmarks(folder, Landmarks(index, index / 25.0, points, transforms, np.ones(number, bool)))
+    still = np.zeros((number, 2)), np.zeros(number, int), np.ones(number)
+    write_landmarks(folder, Landmarks(index, index / 25.0, points, *still, transforms, np.ones(number, bool)))
     values: dict[str, object] = {
         "str": "toy",
         "float": 25.0,
         "int": number,
         "list[int]": [256, 256],
+        "list[str]": [],
         "str | None": None,
     }
     manifest = {f.name: values.get(str(f.type), {}) for f in dataclasses.fields(Manifest)}
@@ -424,7 +426,7 @@ def test_pairs_without_landmarks_leave_no_run_folder(pairs, tmp_path):
         {"crop_rule": {"sigma_size_s": 0.0}},
         {"crop_rule": {"up": float("nan")}},
         {"crop_rule": {"tilt": 1.0}},
-        {"landmarks_mean": [[0.0, 0.0]]},
+        {"face": {"num_frames": 1}},
     ],
     ids=str,
 )

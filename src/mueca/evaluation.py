@@ -13,15 +13,15 @@ from tqdm import tqdm
 from mueca import metrics
 from mueca.config import EvaluateSettings, to_json
 from mueca.errors import InputError
-from mueca.face.detection import Detector, make_detector
-from mueca.face.prediction import LandmarkPredictor
 from mueca.files import whole_folder, write_whole
+from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.marks import SYNTHETIC
-from mueca.pairs import Pairs, read_split, sha256_of_pairs
+from mueca.pairs import Pairs
 from mueca.pictures import write_picture
+from mueca.portraits import LandmarkRuler, make_ruler
 from mueca.reenactment import Generator, load_generator
 from mueca.runs import Run, read_run
-from mueca.subject import read_subject
+from mueca.subject import read_known
 from mueca.version import VERSION
 
 Array = np.ndarray
@@ -56,8 +56,8 @@ class Metrics:
     """dB, scikit-image's, on RGB uint8."""
     ssim: Score
     """scikit-image's, on RGB uint8, default window."""
-    akd: Score
-    """Mean landmark distance over the real face's outer eye distance."""
+    akd: Score | None
+    """Mean landmark distance over the real face's outer eye distance; None: nobody's landmarks are known."""
     undetected: int
     """Fakes in which no face was found: they enter ``akd`` with the mean face's error."""
     unmeasured: int
@@ -67,19 +67,6 @@ class Metrics:
     """Better than the mean face in SSIM and PSNR, and ``akd`` at most 0.03."""
     detector: str
     mueca_version: str
-
-
-class LandmarkRuler:
-    """Finds landmarks on a single picture: detector and predictor, no hint from elsewhere, no smoothing."""
-
-    def __init__(self, detector: Detector, predictor: LandmarkPredictor):
-        self.detector = detector
-        self._predictor = predictor
-
-    def find(self, image: Array) -> Array | None:
-        """Return the landmarks (68, 2) of the largest face in an RGB uint8 picture; None where there is no face."""
-        face = max(self.detector.detect(image), key=lambda face: face.area, default=None)
-        return None if face is None else self._predictor.predict(image, self.detector.predictor_box(face))
 
 
 def evaluate(
@@ -94,16 +81,15 @@ def evaluate(
     ``generator`` stands in for the run's own. Raises InputError where the run or its pairs can't be used.
     """
     settings = settings or EvaluateSettings()
-    pairs = _find_pairs(run, read_run(run), settings.pairs)
-    train, test = read_split(pairs, "train"), read_split(pairs, "test")
+    stand_in = read_known(run).typical_shape
+    data = _find_pairs(run, read_run(run), settings.pairs)
+    train, test = read_part(data, "train"), read_part(data, "test")
     generator = generator or load_generator(run, device=settings.device, threads=settings.threads)
-    detector = make_detector(settings.detector, models=settings.models, min_score=settings.min_score)
+    ruler = make_ruler(settings.detector, models=settings.models, min_score=settings.min_score)
 
     progress = {"unit": " frames", "disable": not show_progress, "dynamic_ncols": True}
     fakes = [generator(condition[None])[0] for condition in tqdm(test.conditions, desc="paint", **progress)]
     mean_face = train.targets.mean(axis=0).round().astype(np.uint8)
-    ruler = LandmarkRuler(detector, LandmarkPredictor())
-    stand_in = read_subject(run).mean_shape
     with tqdm(test.targets, desc="measure", **progress) as targets:
         result = measure(fakes, targets, mean_face, ruler, stand_in)
     if settings.save_fakes:
@@ -113,11 +99,12 @@ def evaluate(
 
 
 def measure(
-    fakes: Sequence[Array], reals: Sequence[Array], mean_face: Array, ruler: LandmarkRuler, mean_shape: Array
+    fakes: Sequence[Array], reals: Sequence[Array], mean_face: Array, ruler: LandmarkRuler, mean_shape: Array | None
 ) -> Metrics:
     """Compare fakes with real pictures, frame by frame, all RGB uint8 (H, W, 3), at least one of each.
 
-    ``mean_shape`` (68, 2) stands for the mean face's landmarks where the ruler finds no face in it.
+    ``mean_shape`` (68, 2) stands for the mean face's landmarks where the ruler finds no face in it; None where the
+    subject's are not known, and pictures without faces are then no error.
     """
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in [*PICTURE_METRICS, "akd"]}
     found_mean = ruler.find(mean_face)
@@ -129,12 +116,14 @@ def measure(
             scores[name].append((compare(fake, real), compare(mean_face, real)))
         real_landmarks, fake_landmarks = ruler.find(real), ruler.find(fake)
         undetected += fake_landmarks is None
-        if real_landmarks is None:
+        if real_landmarks is None or mean_landmarks is None:
             unmeasured += 1
             continue
         of_mean = metrics.landmark_distance(mean_landmarks, real_landmarks)
         found = fake_landmarks is not None
         scores["akd"].append((metrics.landmark_distance(fake_landmarks, real_landmarks) if found else of_mean, of_mean))
+    if not scores["akd"] and mean_shape is not None:
+        raise InputError("the test frames show no face that the detector finds; try another with --detector")
     means = {name: _mean_score(values) for name, values in scores.items()}
     return Metrics(
         **means,
@@ -147,29 +136,31 @@ def measure(
     )
 
 
-def is_trained(ssim: Score, psnr: Score, akd: Score) -> bool:
-    """Tell whether a run beats the mean face in both picture metrics and follows its landmarks."""
-    return ssim.value > ssim.mean_face and psnr.value > psnr.mean_face and akd.value <= TRAINED_AKD
+def is_trained(ssim: Score, psnr: Score, akd: Score | None) -> bool:
+    """Tell whether a run beats the mean face in both picture metrics and follows its landmarks, if it has any."""
+    follows = akd is None or akd.value <= TRAINED_AKD
+    return ssim.value > ssim.mean_face and psnr.value > psnr.mean_face and follows
 
 
-def _mean_score(values: list[tuple[float, float]]) -> Score:
+def _mean_score(values: list[tuple[float, float]]) -> Score | None:
     if not values:
-        raise InputError("the test frames show no face that the detector finds; try another with --detector")
+        return None
     value, mean_face = np.mean(values, axis=0)
     return Score(float(value), float(mean_face))
 
 
-def _find_pairs(run: Path, record: Run, named: Path | None) -> Path:
-    """Return the folder of the pairs that the run was trained on, checked by their hash."""
+def _find_pairs(run: Path, record: Run, named: Path | None) -> Dataset:
+    """Return the pairs that the run was trained on, checked by their hash."""
     pairs = named or record.pairs
     if not pairs.is_dir():
         raise InputError(f"{pairs}: the pairs of {run} are not there; name their folder with --pairs")
-    if sha256_of_pairs(pairs) != record.pairs_sha256:
+    data = open_dataset(pairs, record.settings.condition)
+    if sha256_of_dataset(data) != record.pairs_sha256:
         raise InputError(f"{pairs}: these are not the pairs that {run} was trained on; name their folder with --pairs")
-    return pairs
+    return data
 
 
 def _save_fakes(folder: Path, test: Pairs, fakes: Sequence[Array]) -> None:
     with whole_folder(folder, replace=True) as partial:
-        for number, fake in zip(test.frame_index, fakes, strict=True):
-            write_picture(partial / f"{number:06d}.png", fake, mark=SYNTHETIC)
+        for name, fake in zip(test.names, fakes, strict=True):
+            write_picture(partial / f"{name}.png", fake, mark=SYNTHETIC)

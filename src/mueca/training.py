@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import get_args
@@ -19,9 +19,10 @@ from mueca.checkpoint import Checkpoint, choose_device, load_newest, save_checkp
 from mueca.config import PRESETS, LengthKind, TrainSettings
 from mueca.diary import Diary
 from mueca.errors import InputError, MuecaError, OutputError
+from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.gan import Losses, Trainer, falling_rate
 from mueca.nets.painting import painter
-from mueca.pairs import read_split, sha256_of_pairs
+from mueca.pairs import Pairs
 from mueca.runs import (
     GENERATOR,
     SETTINGS,
@@ -35,7 +36,7 @@ from mueca.runs import (
     require_same,
     write_run,
 )
-from mueca.subject import SUBJECT, fit_subject, write_subject
+from mueca.subject import SUBJECT, Subject, Undrivable, fit_subject, read_known, write_subject
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _SHEETS_PER_RUN = 20
@@ -56,6 +57,8 @@ class TrainResult:
     """Of training, over all processes; saving and painting samples don't count."""
     losses: Losses | None
     """Of the last step; None where the run was done already."""
+    undrivable: str | None
+    """Why the run can't be driven, in words; None: it can."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -87,25 +90,27 @@ class Length:
 
 
 def train(pairs: Path, run: Path, settings: TrainSettings | None = None, *, show_progress: bool = False) -> TrainResult:
-    """Train on a pairs folder, or go on from the newest checkpoint in ``run``; a run that is done returns at once.
+    """Train on pairs, or go on from the newest checkpoint in ``run``; a run that is done returns at once.
 
-    Raises TrainingInterrupted, with everything saved, after SIGINT or SIGTERM; OutputError where the folder holds
-    something else, a run with other settings or pairs, or another process's run; MuecaError at a loss that is no
-    number.
+    ``pairs`` is a folder in any layout that ``mueca.foreign`` knows. Raises TrainingInterrupted, with everything saved,
+    after SIGINT or SIGTERM; OutputError where the folder holds something else, a run with other settings or pairs, or
+    another process's run; MuecaError at a loss that is no number.
     """
     settings = settings or TrainSettings()
     require_free(run)
-    training, test = read_split(pairs, "train"), read_split(pairs, "test")
-    subject = fit_subject(pairs)
+    data = open_dataset(pairs, settings.condition)
+    training, test = read_part(data, "train"), read_part(data, "test")
     device = choose_device(settings.device)
-    record = _resolve(pairs, settings, threads=use_threads(settings.threads))
+    record = _resolve(data, settings, threads=use_threads(settings.threads))
+    subject = _learn_subject(data, training, run, record, show_progress=show_progress)
+    undrivable = subject.undrivable if isinstance(subject, Undrivable) else None
     length = Length(record.length_kind, record.length, len(training.targets))
     with locked(run), _disk_explained(run, fresh=settings.fresh), _stop_signals() as stop_signals:
         _claim(run, record)
         trainer = Trainer(record.preset, training.conditions, training.targets, seed=settings.seed, device=device)
         seconds = _go_on(trainer, run)
         if length.progress(trainer.steps_taken, seconds) >= 1 and (run / TIME_LAPSE).exists() and not stop_signals:
-            return TrainResult(run, trainer.steps_taken, seconds, losses=None)
+            return TrainResult(run, trainer.steps_taken, seconds, losses=None, undrivable=undrivable)
         write_run(run, record)
         write_subject(run / SUBJECT, subject)
         with closing(Diary(run, test, first_step=trainer.steps_taken)) as diary:
@@ -114,7 +119,7 @@ def train(pairs: Path, run: Path, settings: TrainSettings | None = None, *, show
                 diary.write_time_lapse()
         if stop_signals:
             raise TrainingInterrupted(run, trainer.steps_taken, stop_signals[0], fresh=settings.fresh)
-    return TrainResult(run, trainer.steps_taken, seconds, losses)
+    return TrainResult(run, trainer.steps_taken, seconds, losses, undrivable)
 
 
 def _learn(
@@ -154,12 +159,28 @@ def _learn(
     return seconds, losses
 
 
-def _resolve(pairs: Path, settings: TrainSettings, *, threads: int) -> Run:
+def _resolve(data: Dataset, settings: TrainSettings, *, threads: int) -> Run:
     """Return the run's record: the settings with the preset and the length that they name."""
     preset = PRESETS[settings.preset]
     named = [(kind, getattr(settings, kind)) for kind in get_args(LengthKind) if getattr(settings, kind) is not None]
     kind, amount = named[0] if named else (preset.length_kind, preset.length)
-    return Run(settings, preset, kind, float(amount), pairs.resolve(), sha256_of_pairs(pairs), threads)
+    return Run(settings, preset, kind, float(amount), data.folder.resolve(), sha256_of_dataset(data), threads)
+
+
+def _learn_subject(
+    data: Dataset, training: Pairs, run: Path, record: Run, *, show_progress: bool
+) -> Subject | Undrivable:
+    """Return what the pairs' own landmarks tell, or those found in the targets; once found, the run keeps them."""
+    if data.layout == "pairs":
+        return fit_subject(data.folder)
+    settings = record.settings
+    if not settings.fresh and (run / SUBJECT).exists() and read_run(run).pairs_sha256 == record.pairs_sha256:
+        with suppress(InputError):  # a damaged one is made again
+            return read_known(run)
+    from mueca.portraits import make_ruler, subject_from_targets  # dlib: a machine that only trains may lack it
+
+    ruler = make_ruler(settings.detector, models=settings.models)
+    return subject_from_targets(training, ruler.find, source_name=data.folder.name, show_progress=show_progress)
 
 
 def _claim(run: Path, record: Run) -> None:
