@@ -1,5 +1,6 @@
 """The command line: every command end to end, and for every mistake one line, exit code 2, nothing half-written."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -11,7 +12,9 @@ from pathlib import Path
 import media
 import pytest
 
-from mueca.cli import main
+from mueca import summaries
+from mueca.cli import main, printable
+from mueca.pairs import read_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +41,9 @@ def test_the_whole_job_step_by_step(actor_clip, tmp_path, capsys):
     ):
         assert main([str(c) for c in command]) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
-    assert "40 pairs of 40 frames" in printed and "2 steps" in printed
+    assert "36 pairs of 40 frames, 4 between training and test" in printed and "2 steps" in printed
     assert "mean face" in printed and "0 of them held" in printed
-    assert {p.name for p in tmp_path.iterdir()} == {"pairs", "run", "out.mp4"}
+    assert {p.name for p in tmp_path.iterdir()} == {"pairs", "run", "out.mp4", "out.json"}
     assert {"metrics.json", "fakes", "generator.safetensors", "subject.json", "settings.json"} <= {
         p.name for p in run.iterdir()
     }
@@ -49,7 +52,7 @@ def test_the_whole_job_step_by_step(actor_clip, tmp_path, capsys):
 def test_the_whole_job_in_one_command_goes_on_where_it_stopped(actor_clip, tmp_path, capsys):
     command = ["run", str(actor_clip), str(actor_clip), str(tmp_path), "--steps", "2", "--view", "compare"]
     assert main(command) == 0
-    assert {p.name for p in tmp_path.iterdir()} == {"pairs", "run", "driven.mp4"}
+    assert {p.name for p in tmp_path.iterdir()} == {"pairs", "run", "driven.mp4", "driven.json"}
     weights = (tmp_path / "run" / "generator.safetensors").read_bytes()
     (tmp_path / "driven.mp4").unlink()
     assert main(command) == 0
@@ -182,3 +185,49 @@ def test_a_full_disk_is_said_and_leaves_nothing(command, actor_run, actor_clip, 
         job = {"extract": [actor_clip, disk / "pairs"], "drive": [actor_run, actor_clip, disk / "out.mp4"]}
         assert "no space left" in complaint_of(capsys, command, *job[command]).lower()
         assert list(disk.iterdir()) == []
+
+
+def test_several_videos_one_of_them_bad_are_done_all_the_same_and_the_bad_one_is_named(actor_clip, tmp_path, capfd):
+    (tmp_path / "bad.mp4").write_text("no video")
+    good = shutil.copy(actor_clip, tmp_path / "good.mp4")
+    assert main(["extract", str(good), str(tmp_path / "bad.mp4"), str(tmp_path / "out")]) == 2
+    printed = capfd.readouterr()
+    assert f"{tmp_path / 'out' / 'good.mp4'}: 36 pairs of 40 frames" in printed.out
+    assert f"failed: {tmp_path / 'bad.mp4'}: " in printed.err
+    assert printed.err.rstrip().splitlines()[-1].startswith("error: 1 of 2 failed, the others are done: bad.mp4")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.mp4"]
+
+
+def test_a_cluster_is_refused_for_a_single_video(actor_clip, tmp_path, capsys):
+    line = complaint_of(capsys, "extract", actor_clip, tmp_path / "pairs", "--ray-address", "auto")
+    assert "--ray-address auto: is for several videos" in line
+
+
+@pytest.mark.parametrize("name", ["chart.gif", "note.png"])
+def test_coach_writes_over_nothing_and_says_so_at_once(name, actor_clip, tmp_path, capsys):
+    (tmp_path / name).write_text("mine")
+    line = complaint_of(capsys, "coach", actor_clip, "--picture", tmp_path / name)
+    assert str(tmp_path / name) in line and (tmp_path / name).read_text() == "mine"
+
+
+def test_coach_tells_what_to_film_and_draws_it_again_over_its_own_chart(actor_clip, tmp_path, capsys):
+    for _ in range(2):
+        assert main(["coach", str(actor_clip), "--picture", str(tmp_path / "chart.png")]) == 0
+    assert "to film next: film " in capsys.readouterr().out
+
+
+def test_pairs_become_side_by_side_pictures_by_one_command(actor_pairs, tmp_path, capsys):
+    assert main(["convert", str(actor_pairs), str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out" / "train").glob("*.png"))) == 28
+    assert "28" in capsys.readouterr().out
+
+
+def test_what_a_terminal_would_obey_is_told_as_text():
+    assert printable("a\x1b[31mb\nc\udcff") == "a\\x1b[31mb c\\xdcff"
+
+
+def test_the_other_people_in_the_picture_are_told(actor_pairs):
+    manifest = read_manifest(actor_pairs)
+    assert not any("other" in line for line in summaries.of_pairs(manifest, actor_pairs))
+    told = summaries.of_pairs(dataclasses.replace(manifest, others=2), actor_pairs)
+    assert any("up to 2 other people" in line and "--face" in line for line in told)

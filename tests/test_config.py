@@ -9,6 +9,9 @@ import pytest
 
 from mueca.config import (
     PRESETS,
+    BatchSettings,
+    CoachSettings,
+    ConvertSettings,
     DemoSettings,
     DriveSettings,
     EvaluateSettings,
@@ -23,7 +26,8 @@ from mueca.config import (
 from mueca.errors import SettingsError
 from mueca.options import Parser, add_options, flags_of, parse, settings_from
 
-KINDS = [ExtractSettings, TrainSettings, DriveSettings, EvaluateSettings, RunSettings, DemoSettings]
+COMMANDS = [CoachSettings, TrainSettings, DriveSettings, EvaluateSettings, ConvertSettings, DemoSettings]
+KINDS = [ExtractSettings, BatchSettings, *COMMANDS, RunSettings]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,6 +121,15 @@ GIVEN = {
     "--pairs": (["p"], Path("p")),
     "--save-fakes": ([], True),
     "--clips": (["c"], Path("c")),
+    "--face": (["320,180.5"], "320,180.5"),
+    "--driver-face": (["2"], "2"),
+    "--workers": (["3"], 3),
+    "--ray-address": (["auto"], "auto"),
+    "--run": (["r"], Path("r")),
+    "--picture": (["chart.png"], Path("chart.png")),
+    "--retarget": (["none"], "none"),
+    "--condition": (["right"], "right"),
+    "--from-condition": (["tagged"], "tagged"),
 }
 """What is written after each option, and what arrives."""
 
@@ -127,7 +140,15 @@ def values_of(settings: object, name: str) -> list[object]:
     return [vars(part)[name] for part in (settings, *parts) if name in vars(part)]
 
 
-@pytest.mark.parametrize(("kind", "flag"), [(kind, flag) for kind in KINDS for flag in dict.fromkeys(flags_of(kind))])
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [
+        (kind, flag)
+        for kind in KINDS
+        for flag in dict.fromkeys(flags_of(kind))
+        if (kind, flag) != (RunSettings, "--condition")
+    ],
+)
 def test_every_setting_can_be_given_on_the_command_line(kind, flag):
     texts, value = GIVEN[flag]
     name = flag[2:].replace("-", "_")
@@ -136,9 +157,21 @@ def test_every_setting_can_be_given_on_the_command_line(kind, flag):
     assert value not in defaults
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not RunSettings])
+@pytest.mark.parametrize("kind", [ExtractSettings, *COMMANDS])
 def test_every_setting_says_what_it_does(kind):
     assert all(field.metadata["help"] for field in dataclasses.fields(kind))
+
+
+def test_run_refuses_a_setting_for_other_peoples_pictures_before_it_extracts():
+    with pytest.raises(SettingsError, match="--condition right: is for other people's pictures"):
+        RunSettings(train=TrainSettings(condition="right"))
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "left", "1.5", "3,", "1,2,3", "99999", ""])
+def test_a_face_is_the_largest_a_number_or_a_point(text):
+    for kind in (ExtractSettings, CoachSettings):
+        with pytest.raises(SettingsError, match="write largest, a number counted from the left"):
+            kind(face=text)
 
 
 def test_the_three_lengths_say_that_they_exclude_each_other_and_what_holds_without_them():

@@ -1,6 +1,7 @@
 """mueca: a puppet from half a minute of video of one consenting person.
 
-Each command is one function of the same name: ``extract``, ``train``, ``drive``, ``evaluate``, ``run``, ``demo``.
+Each command is one function of the same name: ``extract`` (``extract_all`` for several videos), ``coach``, ``train``,
+``drive``, ``evaluate``, ``convert``, ``run``, ``demo``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from mueca.version import VERSION as __version__
 
 _HOME_OF = {
     "extract": "mueca.extraction",
+    "extract_all": "mueca.batches",
+    "coach": "mueca.coaching",
+    "convert": "mueca.conversion",
     "train": "mueca.training",
     "drive": "mueca.reenactment",
     "evaluate": "mueca.evaluation",

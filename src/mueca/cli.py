@@ -13,24 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mueca import summaries
 from mueca.config import (
+    BatchSettings,
+    CoachSettings,
+    ConvertSettings,
     DemoSettings,
     DriveSettings,
     EvaluateSettings,
-    ExtractSettings,
     RunSettings,
     TrainSettings,
 )
-from mueca.errors import MuecaError
+from mueca.errors import MuecaError, SettingsError
 from mueca.options import Parser, add_options, flags_of, parse, settings_from
 from mueca.version import VERSION
 
 # The stages are imported by the commands that need them: `mueca --help` answers at once and without PyTorch.
 if TYPE_CHECKING:
-    from mueca.evaluation import Metrics
+    from mueca.batches import Outcome
     from mueca.pairs import Manifest
     from mueca.reenactment import DriveSummary
-    from mueca.training import TrainResult
 
 USAGE_ERROR = 2
 _OPTIONAL_PACKAGES = ("torch", "safetensors", "tensorboard")
@@ -41,30 +43,76 @@ _USER_CAN_MEND = {
 
 
 @dataclass(frozen=True)
+class Positional:
+    """An argument that is told by its place: a path, or with ``many`` one or more of them."""
+
+    name: str
+    help: str
+    many: bool = False
+    default: Path | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return what ``add_argument`` takes for it."""
+        shown = f" (default: {self.default})" if self.default else ""
+        options: dict[str, Any] = {"type": Path, "metavar": self.name.upper(), "help": self.help + shown}
+        if self.default:
+            options |= {"nargs": "?", "default": self.default}
+        return options | ({"nargs": "+"} if self.many else {})
+
+
+@dataclass(frozen=True)
 class Command:
-    """A command: its positional arguments (name, help), its settings, what it does."""
+    """A command: its positional arguments, its settings, what it does."""
 
     action: Callable[[argparse.Namespace, Any], None]
     settings: type
-    positionals: tuple[tuple[str, str], ...]
+    positionals: tuple[Positional, ...]
     help: str
     example: str
 
 
-def extract_command(arguments: argparse.Namespace, settings: ExtractSettings) -> None:
+def extract_command(arguments: argparse.Namespace, settings: BatchSettings) -> None:
+    from mueca.batches import extract_all, plan
     from mueca.extraction import extract
 
-    manifest = extract(arguments.video, arguments.pairs, settings, show_progress=True)
+    jobs = plan(arguments.video, arguments.pairs)
+    is_batch = len(jobs) > 1 or jobs[0].pairs != arguments.pairs
+    if settings.ray_address and not is_batch:
+        raise SettingsError(f"--ray-address {settings.ray_address}: is for several videos; leave it out")
+    if is_batch:
+        outcomes = extract_all(
+            jobs, settings.extract, ray_address=settings.ray_address, show_progress=True, tell=_print_outcome
+        )
+        _require_all(outcomes)
+        return
+    manifest = extract(jobs[0].source, arguments.pairs, settings.extract, show_progress=True)
     _print_pairs(manifest, arguments.pairs)
-    print(f"look at {arguments.pairs / 'preview.jpg'}; next: mueca train {arguments.pairs} RUN")
+    look = " and ".join(str(arguments.pairs / name) for name in ("preview.jpg", "coverage.png"))
+    print(f"look at {look}; next: mueca train {arguments.pairs} RUN")
+
+
+def coach_command(arguments: argparse.Namespace, settings: CoachSettings) -> None:
+    from mueca.coaching import coach
+
+    _print(summaries.of_coaching(coach(arguments.video, settings, show_progress=True), settings))
+
+
+def convert_command(arguments: argparse.Namespace, settings: ConvertSettings) -> None:
+    from mueca.conversion import convert
+
+    result = convert(arguments.pairs, arguments.out, settings, show_progress=True)
+    _print(summaries.of_conversion(result, arguments.out))
 
 
 def train_command(arguments: argparse.Namespace, settings: TrainSettings) -> None:
+    from mueca.foreign import open_dataset
     from mueca.training import train
 
+    _print(summaries.of_notes(open_dataset(arguments.pairs, settings.condition).notes))  # before hours go into a guess
     result = train(arguments.pairs, arguments.run, settings, show_progress=True)
-    _print_training(result, arguments.run)
-    print(f"next: mueca evaluate {arguments.run}; mueca drive {arguments.run} DRIVER.mp4 OUT.mp4")
+    _print(summaries.of_training(result, arguments.run))
+    drive = "" if result.undrivable else f"; mueca drive {arguments.run} DRIVER.mp4 OUT.mp4"
+    print(f"next: mueca evaluate {arguments.run}{drive}")
 
 
 def drive_command(arguments: argparse.Namespace, settings: DriveSettings) -> None:
@@ -76,7 +124,7 @@ def drive_command(arguments: argparse.Namespace, settings: DriveSettings) -> Non
 def evaluate_command(arguments: argparse.Namespace, settings: EvaluateSettings) -> None:
     from mueca.evaluation import evaluate
 
-    _print_metrics(evaluate(arguments.run, settings, show_progress=True))
+    _print(summaries.of_metrics(evaluate(arguments.run, settings, show_progress=True)))
 
 
 def run_command(arguments: argparse.Namespace, settings: RunSettings) -> None:
@@ -84,8 +132,8 @@ def run_command(arguments: argparse.Namespace, settings: RunSettings) -> None:
 
     summary = run(arguments.subject, arguments.driver, arguments.out_dir, settings, show_progress=True)
     _print_pairs(summary.manifest, arguments.out_dir / "pairs")
-    _print_training(summary.training, arguments.out_dir / "run")
-    _print_metrics(summary.metrics)
+    _print(summaries.of_training(summary.training, arguments.out_dir / "run"))
+    _print(summaries.of_metrics(summary.metrics))
     _print_driven(summary.driven)
 
 
@@ -95,50 +143,82 @@ def demo_command(arguments: argparse.Namespace, settings: DemoSettings) -> None:
     summary = demo(arguments.out_dir, settings, show_progress=True)
     for name, metrics in summary.metrics.items():
         print(f"actor {name}:")
-        _print_metrics(metrics)
+        _print(summaries.of_metrics(metrics))
     print(f"look at {summary.page}")
 
 
 COMMANDS: dict[str, Command] = {
     "extract": Command(
         extract_command,
-        ExtractSettings,
-        (("video", "video of one person"), ("pairs", "folder to write the pairs to")),
+        BatchSettings,
+        (
+            Positional(
+                "video",
+                "video of the subject, or a folder of one take's pictures; several, or a folder of videos",
+                many=True,
+            ),
+            Positional("pairs", "folder to write the pairs to; of several videos, each gets one in it by its name"),
+        ),
         "a video becomes pairs of condition and target",
         "mueca extract me.mp4 pairs/",
+    ),
+    "coach": Command(
+        coach_command,
+        CoachSettings,
+        (Positional("video", "video of a subject; with --run, of a driver"),),
+        "tell what a video covers and what to film next, or where a driver leaves what the subject showed",
+        "mueca coach friend.mp4 --run run/ --picture chart.png",
     ),
     "train": Command(
         train_command,
         TrainSettings,
-        (("pairs", "folder that extract wrote"), ("run", "folder for the run")),
+        (
+            Positional("pairs", "folder of pairs: extract's, pix2pix's pictures A|B, or the report's four folders"),
+            Positional("run", "folder for the run"),
+        ),
         "learn to paint the subject from the pairs; the same command again goes on",
         "mueca train pairs/ run/ --budget 10m",
     ),
     "drive": Command(
         drive_command,
         DriveSettings,
-        (("run", "folder of a run"), ("video", "video of the driver"), ("out", "video to write, .mp4")),
+        (
+            Positional("run", "folder of a run"),
+            Positional("video", "video of the driver"),
+            Positional("out", "video to write, .mp4"),
+        ),
         "paint the subject making the driver's expressions",
         "mueca drive run/ friend.mp4 out.mp4 --view compare",
     ),
     "evaluate": Command(
         evaluate_command,
         EvaluateSettings,
-        (("run", "folder of a run"),),
+        (Positional("run", "folder of a run"),),
         "measure a run on its held-out frames",
         "mueca evaluate run/",
+    ),
+    "convert": Command(
+        convert_command,
+        ConvertSettings,
+        (Positional("pairs", "pairs in any layout that train reads"), Positional("out", "folder to write")),
+        "write pairs as pix2pix's side-by-side pictures, for the reference trainer",
+        "mueca convert pairs/ side_by_side/",
     ),
     "run": Command(
         run_command,
         RunSettings,
-        (("subject", "video of the subject"), ("driver", "video of the driver"), ("out_dir", "folder for everything")),
+        (
+            Positional("subject", "video of the subject"),
+            Positional("driver", "video of the driver"),
+            Positional("out_dir", "folder for everything"),
+        ),
         "all of it: two videos in, a driven face out",
         "mueca run me.mp4 friend.mp4 out/ --budget 10m",
     ),
     "demo": Command(
         demo_command,
         DemoSettings,
-        (("out_dir", "folder for everything"),),
+        (Positional("out_dir", "folder for everything", default=Path("demo")),),
         "all of it on two drawn actors, both ways round",
         "mueca demo",
     ),
@@ -148,7 +228,13 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 2 usage or bad input, 130 and 143 for signals."""
     warnings.showwarning = _print_warning
-    signal.signal(signal.SIGTERM, _terminate)
+    received: list[int] = []  # Ray turns what a signal raises into a plain KeyboardInterrupt
+
+    def terminate(*_: Any) -> NoReturn:
+        received.append(signal.SIGTERM)
+        raise Terminated("terminated")
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         known = {name: flags_of(command.settings) for name, command in COMMANDS.items()}
         parsed = parse(make_parser(), arguments, known=known)
@@ -165,8 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(f"{error.filename or 'the output'}: {error.strerror}; mend that and run the same command again")
     except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or "interrupted", file=sys.stderr)
-        return 128 + getattr(interrupt, "signal_number", 2)
+        _complain(str(interrupt) or "interrupted")
+        return 128 + getattr(interrupt, "signal_number", received[-1] if received else signal.SIGINT)
     return 0
 
 
@@ -186,15 +272,8 @@ def make_parser() -> argparse.ArgumentParser:
             description=command.help[0].upper() + command.help[1:] + ".",
             epilog=f"example: {command.example}",
         )
-        for positional, help_text in command.positionals:
-            options = {"nargs": "?", "default": Path("demo")} if name == "demo" else {}
-            sub.add_argument(
-                positional,
-                type=Path,
-                metavar=positional.upper(),
-                help=help_text + (" (default: demo)" if options else ""),
-                **options,
-            )
+        for positional in command.positionals:
+            sub.add_argument(positional.name, **positional.options())
         add_options(sub, command.settings)
     return parser
 
@@ -205,60 +284,62 @@ class Terminated(KeyboardInterrupt):
     signal_number = signal.SIGTERM
 
 
-def _terminate(*_: Any) -> NoReturn:
-    raise Terminated("terminated")
-
-
 def _environment() -> dict[str, Any]:
     """Return the settings that come from the environment."""
     models = os.environ.get("MUECA_MODELS")
     return {"models": Path(models)} if models else {}
 
 
+def _print(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(printable(line))
+
+
 def _print_pairs(manifest: Manifest, pairs: Path) -> None:
-    if manifest.source_shortfall:
-        print(f"warning: {manifest.source_name}: {manifest.source_shortfall}", file=sys.stderr)
-    dropped = "".join(
-        f", {entry['count']} dropped ({reason.replace('_', ' ')}; first: {', '.join(map(str, entry['first'][:3]))})"
-        for reason, entry in manifest.dropped.items()
-    )
-    chosen = f", {manifest.not_chosen} not chosen" if manifest.not_chosen else ""
-    print(
-        f"{pairs}: {manifest.kept} pairs of {manifest.num_frames} frames{dropped}{chosen}; "
-        f"{manifest.num_train} to train on, {manifest.num_test} held out; found by {manifest.detector}"
-    )
+    _warn_of_shortfall(manifest.source_name, manifest.source_shortfall)
+    _print(summaries.of_pairs(manifest, pairs))
 
 
-def _print_training(result: TrainResult, run: Path) -> None:
-    print(f"{run}: {result.steps} steps in {result.seconds:.0f} s of training; samples in {run / 'samples'}")
+def _print_outcome(outcome: Outcome) -> None:
+    if outcome.manifest is None:
+        _complain(f"failed: {outcome.error}")
+    else:
+        _print_pairs(outcome.manifest, outcome.job.pairs)
 
 
-def _print_metrics(metrics: Metrics) -> None:
-    print(f"{'on ' + str(metrics.num_frames) + ' held-out frames':>24}  {'this run':>8}  {'mean face':>9}")
-    for name, unit in (("l1", ""), ("psnr", " dB"), ("ssim", ""), ("akd", "")):
-        score = getattr(metrics, name)
-        digits = 1 if unit else 4
-        print(f"{name + unit:>24}  {score.value:8.{digits}f}  {score.mean_face:9.{digits}f}")
-    if metrics.undetected:
-        print(f"{'fakes without a face':>24}  {metrics.undetected:8d}")
-    verdict = (
-        "beats the mean face and follows the landmarks" if metrics.trained else "not trained yet: go on for longer"
-    )
-    print(f"{'verdict':>24}  {verdict}")
+def _require_all(outcomes: Sequence[Outcome]) -> None:
+    """Raise MuecaError, naming the videos that failed, where any did."""
+    from mueca.sources import name_of
+
+    failed = [name_of(outcome.job.source) for outcome in outcomes if outcome.manifest is None]
+    if failed:
+        done = ", the others are done" if len(failed) < len(outcomes) else ""
+        raise MuecaError(f"{len(failed)} of {len(outcomes)} failed{done}: {', '.join(failed)}; why is said above")
 
 
 def _print_driven(summary: DriveSummary) -> None:
-    if summary.shortfall:
-        print(f"warning: the driver's video: {summary.shortfall}", file=sys.stderr)
-    held = summary.held
-    first = f" (first: {', '.join(map(str, held[:3]))})" if held else ""
-    print(f"{summary.out}: {summary.num_frames} frames, {len(held)} of them held for want of a face{first}")
+    _warn_of_shortfall("the driver's video", summary.shortfall)
+    _print(summaries.of_driving(summary))
+
+
+def _warn_of_shortfall(name: str, shortfall: str | None) -> None:
+    if shortfall:
+        _complain(f"warning: {name}: {shortfall}")
 
 
 def _print_warning(message: Warning | str, *_: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    _complain(f"warning: {message}")
 
 
 def _fail(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    _complain(f"error: {message}")
     return USAGE_ERROR
+
+
+def _complain(message: str) -> None:
+    print(printable(" ".join(message.split())), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return the text without anything that a terminal would obey: names come from outside."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in text)

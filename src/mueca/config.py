@@ -44,6 +44,17 @@ def _require(ok: bool, name: str, value: Any, wanted: str) -> None:
         raise SettingsError(f"--{name.replace('_', '-')} {value}: must be {wanted}")
 
 
+def parse_face(text: str) -> str:
+    """Return ``largest``, ``2`` (the second from the left) or ``x,y`` (a point in frame pixels) as it was written.
+
+    Raises SettingsError at anything else.
+    """
+    text = text.strip()
+    if not re.fullmatch(r"largest|[1-9]\d{0,3}|\d{1,5}(?:\.\d+)?,\d{1,5}(?:\.\d+)?", text):
+        raise SettingsError(f"{text!r}: write largest, a number counted from the left (2), or a point (320,180)")
+    return text
+
+
 def _require_min_score(value: float | None) -> None:
     _require(value is None or math.isfinite(value), "min_score", value, "a finite number")
 
@@ -52,18 +63,31 @@ def _require_threads(value: int | None) -> None:
     _require(value is None or 1 <= value <= 1024, "threads", value, "from 1 to 1024")
 
 
+def _require_workers(value: int | None) -> None:
+    _require(value is None or 1 <= value <= 1024, "workers", value, "from 1 to 1024")
+
+
 def _require_length(name: str, value: float) -> None:
     _require(0 < value <= _LONGEST, name, value, f"more than 0 and at most {_LONGEST:.0e}")
 
 
 DetectorName = Literal["yunet", "ssd", "hog"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+ConditionHalf = Literal["left", "right", "tagged", "input"]
 
 _DETECTOR_HELP = "face detector; when none is named: yunet, or hog where yunet's file can't be had"
 _MIN_SCORE_HELP = "least confidence of a face; when not named: yunet 0.7, ssd 0.8, hog 0.0"
 _MODELS_HELP = "folder of the detectors' files; when not named: $MUECA_MODELS, or the download cache"
 _DEVICE_HELP = "where the networks run; auto takes the GPU if there is one"
 _THREADS_HELP = "threads for the networks on the CPU; when not named: PyTorch's choice"
+_FACE_HELP = (
+    "whose face, where the picture shows several: largest, a number counted from the left, or a point x,y in pixels"
+)
+_WORKERS_HELP = "processes that work side by side, 4 at most for one video; when not named: one for each core"
+_CONDITION_HELP = (
+    "which half of other people's pictures is the condition: left or right of pictures A|B (the reference's AtoB and "
+    "BtoA), tagged or input of the report's folders; when not named: left, and tagged"
+)
 _LONGEST = 1e12
 """Epochs, steps or seconds: beyond all use, and still exact as a float."""
 _PRESETS_LENGTH_HELP = "when no length is named: 10 minutes for small, 50 epochs for paper"
@@ -167,19 +191,56 @@ PRESETS: dict[str, Preset] = {
 class ExtractSettings:
     """What ``extract`` takes from a video."""
 
-    every: int = setting(1, "write every Nth frame; the face is followed on all of them", metavar="N")
-    max_frames: int = setting(1000, "write at most N pairs, evenly over the clip", metavar="N")
-    train_share: float = setting(0.8, "share of the kept frames to train on; the test frames are the clip's last")
+    every: int = setting(1, "write every Nth frame at most; the face is followed on all of them", metavar="N")
+    max_frames: int = setting(1000, "write at most N pairs; of more, evenly over the clip", metavar="N")
+    train_share: float = setting(
+        0.8, "share of the clip's time to train on; the test frames come after it, with a gap of a second between"
+    )
+    face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
     detector: DetectorName | None = setting(None, _DETECTOR_HELP)
     min_score: float | None = setting(None, _MIN_SCORE_HELP)
     models: Path | None = setting(None, _MODELS_HELP)
+    workers: int | None = setting(None, _WORKERS_HELP, metavar="N")
     fresh: bool = setting(False, "extract again into a pairs folder made with other settings")
 
     def __post_init__(self) -> None:
         _require(self.every >= 1, "every", self.every, "1 or more")
         _require(self.max_frames >= 20, "max_frames", self.max_frames, "20 or more")
         _require(0.05 <= self.train_share <= 0.95, "train_share", self.train_share, "from 0.05 to 0.95")
+        parse_face(self.face)
         _require_min_score(self.min_score)
+        _require_workers(self.workers)
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """What ``extract`` takes from each of several videos, and what spreads them."""
+
+    extract: ExtractSettings = field(default_factory=ExtractSettings)
+    ray_address: str | None = setting(
+        None,
+        "spread several videos over this running Ray cluster (auto finds one); when not named: over Ray on this "
+        "machine where it is installed, else over processes",
+        metavar="HOST:PORT",
+    )
+
+
+@dataclass(frozen=True)
+class CoachSettings:
+    """How ``coach`` looks at a video."""
+
+    run: Path | None = setting(None, "lay the video beside this run's subject, as its driver, before it is rendered")
+    picture: Path | None = setting(None, "write the chart here, .png or .jpg", metavar="FILE")
+    face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
+    detector: DetectorName | None = setting(None, _DETECTOR_HELP)
+    min_score: float | None = setting(None, _MIN_SCORE_HELP)
+    models: Path | None = setting(None, _MODELS_HELP)
+    workers: int | None = setting(None, _WORKERS_HELP, metavar="N")
+
+    def __post_init__(self) -> None:
+        parse_face(self.face)
+        _require_min_score(self.min_score)
+        _require_workers(self.workers)
 
 
 @dataclass(frozen=True)
@@ -202,6 +263,9 @@ class TrainSettings:
         metavar="TIME",
     )
     seed: int = setting(0, "seed of the weights, the order of the pairs, jitter and dropout")
+    condition: ConditionHalf | None = setting(None, _CONDITION_HELP)
+    detector: DetectorName | None = setting(None, f"for other people's pictures: {_DETECTOR_HELP}")
+    models: Path | None = setting(None, _MODELS_HELP)
     device: DeviceName = setting("auto", _DEVICE_HELP)
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
     fresh: bool = setting(False, "start over where the folder holds an earlier run")
@@ -221,15 +285,22 @@ class DriveSettings:
     """How ``drive`` paints the driver's performance."""
 
     view: Literal["result", "compare"] = setting("result", "compare: driver, condition and result side by side")
+    retarget: Literal["shape", "none"] = setting(
+        "shape", "none: the driver's own face shape goes in, as in the report, and shows through"
+    )
+    driver_face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
     detector: DetectorName | None = setting(None, _DETECTOR_HELP)
     min_score: float | None = setting(None, _MIN_SCORE_HELP)
     models: Path | None = setting(None, _MODELS_HELP)
     device: DeviceName = setting("auto", _DEVICE_HELP)
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+    workers: int | None = setting(None, _WORKERS_HELP, metavar="N")
 
     def __post_init__(self) -> None:
+        parse_face(self.driver_face)
         _require_min_score(self.min_score)
         _require_threads(self.threads)
+        _require_workers(self.workers)
 
 
 @dataclass(frozen=True)
@@ -250,12 +321,28 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
+class ConvertSettings:
+    """How ``convert`` lays pairs side by side."""
+
+    condition: Literal["left", "right"] = setting("left", "the half of the written pictures that is the condition")
+    from_condition: ConditionHalf | None = setting(None, f"in reading: {_CONDITION_HELP}")
+    fresh: bool = setting(False, "replace what an earlier convert wrote")
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """Everything ``run`` does, in its order."""
 
     extract: ExtractSettings = field(default_factory=ExtractSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     drive: DriveSettings = field(default_factory=DriveSettings)
+
+    def __post_init__(self) -> None:
+        if self.train.condition is not None:
+            raise SettingsError(
+                f"--condition {self.train.condition}: is for other people's pictures, and run makes its own from the "
+                "video; leave it out"
+            )
 
 
 @dataclass(frozen=True)

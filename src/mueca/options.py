@@ -82,7 +82,7 @@ def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
     (hint,) = [h for h in typing.get_args(hint) if h is not type(None)] if union else [hint]
     if typing.get_origin(hint) is Literal:
         return options | {"choices": typing.get_args(hint)}
-    metavar = field.metadata["metavar"] or {Path: "PATH", float: "X", int: "N"}[hint]
+    metavar = field.metadata["metavar"] or {Path: "PATH", float: "X", int: "N", str: "TEXT"}[hint]
     return options | {"type": _reader(field.metadata["parse"] or hint), "metavar": metavar}
 
 

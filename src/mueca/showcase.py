@@ -31,6 +31,7 @@ PAIRINGS = (("a", "b"), ("b", "a"))
 PAGE, MONTAGE = "index.html", "demo.jpg"
 MONTAGE_COLUMNS, MONTAGE_TILE_PX = 6, 168
 """Under 200 kB, so that it can stand in a README."""
+_ENDS = tuple(f"{view}.{kind}" for view in ("", "_compare") for kind in ("mp4", "json"))
 ROWS = ("driver", "condition", "painted", "truth")
 
 
@@ -81,7 +82,7 @@ def demo(
 def _require_free(out_dir: Path) -> None:
     """Raise OutputError where the folder holds anything that the demo didn't make."""
     stems = [f"{subject}_driven_by_{driver}" for subject, driver in PAIRINGS]
-    ours = {PAGE, MONTAGE, *ACTORS, *(f"{stem}{end}.mp4" for stem in stems for end in ("", "_compare"))}
+    ours = {PAGE, MONTAGE, *ACTORS, *(f"{stem}{end}" for stem in stems for end in _ENDS)}
     strange = sorted(p.name for p in out_dir.iterdir() if p.name not in ours) if out_dir.is_dir() else []
     if strange or (out_dir.exists() and not out_dir.is_dir()):
         raise OutputError(f"{out_dir}: holds something else ({(strange or ['a file'])[0]}); name another folder")
@@ -106,7 +107,8 @@ def _columns(comparison: Path, subject: str, driver: str) -> list[list[Array]]:
     """Return (driver, condition, painted, truth) of frames evenly spread over the comparison video."""
     expressions = standard_performance(driver)
     true_landmarks = np.stack([landmarks_of(ACTORS[subject], expression) for expression in expressions])
-    transforms = crop_transforms(true_landmarks, np.arange(len(expressions)), CLIP_FPS, CropRule())
+    index = np.arange(len(expressions))
+    transforms = crop_transforms(true_landmarks, index, np.zeros_like(index), CLIP_FPS, CropRule())
     shown = set(np.linspace(0, len(expressions) - 1, MONTAGE_COLUMNS // 2 + 2).round().astype(int)[1:-1].tolist())
     columns = []
     for frame in VideoReader(comparison):
