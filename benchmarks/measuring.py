@@ -19,7 +19,7 @@ from mueca.files import write_whole
 PACKAGES = ("mueca", "av", "dlib-bin", "numpy", "opencv-python-headless", "scikit-image", "scipy", "torch")
 
 
-def make_parser(description: str, *, clips: bool) -> argparse.ArgumentParser:
+def make_parser(description: str, *, clips: bool, models: bool = False) -> argparse.ArgumentParser:
     """Return a parser with ``--out``, ``--quick``, and ``--clips`` and ``--models`` where the benchmark needs them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the numbers")
@@ -29,22 +29,28 @@ def make_parser(description: str, *, clips: bool) -> argparse.ArgumentParser:
         parser.add_argument(
             "--clips", type=Path, default=folder and Path(folder), help="folder of clips ($MUECA_CLIPS, or the actors)"
         )
-        models = os.environ.get("MUECA_MODELS")
-        parser.add_argument("--models", type=Path, default=models and Path(models), help="folder of detector files")
+    if clips or models:
+        named = os.environ.get("MUECA_MODELS")
+        parser.add_argument("--models", type=Path, default=named and Path(named), help="folder of detector files")
     return parser
 
 
 def find_clips(folder: Path | None, names: Sequence[str]) -> list[Path]:
     """Return the folder's clips of these names, or all its clips; without a folder those of the two drawn actors."""
     if folder is None:
-        from mueca.actors import ACTORS, actor_clip
-
-        return [actor_clip(name, Path(pooch.os_cache("mueca")) / "actors") for name in ACTORS]
+        return list(actor_clips().values())
     found = [folder / f"{name}.mp4" for name in names if (folder / f"{name}.mp4").is_file()]
     found = found or sorted(folder.glob("*.mp4"))
     if not found:
         raise SystemExit(f"error: {folder}: holds no .mp4; name a folder of clips")
     return found
+
+
+def actor_clips() -> dict[str, Path]:
+    """Return the two drawn actors' standard clips by their names, made on first use."""
+    from mueca.actors import ACTORS, actor_clip
+
+    return {name: actor_clip(name, Path(pooch.os_cache("mueca")) / "actors") for name in ACTORS}
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
