@@ -6,7 +6,8 @@ import pytest
 
 from mueca.actors import ACTORS, Expression, landmarks_of, render
 from mueca.face.condition import draw_condition
-from mueca.face.gaze import fit_gaze, measure_gaze, steady_gaze
+from mueca.face.gaze import fit_gaze, measure_gaze
+from mueca.face.smoothing import steady_gaze
 
 EYE = np.array([(-30, 0), (-11, -13), (11, -13), (30, 0), (11, 13), (-11, 13)], dtype=float)
 

@@ -16,12 +16,11 @@ from mueca.errors import FaceChoiceError, InputError
 from mueca.face.association import Bystander
 from mueca.face.detection import Detector
 from mueca.face.frames import TimedImage
-from mueca.face.gaze import steady_gaze
 from mueca.face.identity import FaceEmbedder
 from mueca.face.locating import KEY_EVERY, Located, Locator
 from mueca.face.quality import Evidence, judge
 from mueca.face.reading import Readers, Reading, cut_patch
-from mueca.face.smoothing import smooth_landmarks
+from mueca.face.smoothing import smooth_landmarks, steady_gaze
 from mueca.face.track import Track
 from mueca.video import VideoInfo
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import median_filter, uniform_filter1d
 
 from mueca.face.landmarks import EYE_LEFT, EYE_RIGHT
-from mueca.face.smoothing import window_frames
 
 Array = np.ndarray
 
@@ -18,9 +16,6 @@ IRIS_RADIUS = 0.40
 
 CLOSED = 0.16
 """Heights between the lids over the eye's width below which no iris is to be seen."""
-
-MOST_MISSING_FRAMES = 5
-"""Gazes further apart are not steadied together."""
 
 _HALF_WIDTH_PX = 12  # half an eye's width in the patch that is searched
 _PATCH_PX = (32, 24)  # width and height: the eye and a rim
@@ -83,28 +78,6 @@ def eye_height(eye: Array) -> float:
     along = eye[3] - eye[0]
     down = np.array([-along[1], along[0]]) / max(along @ along, 1e-9)
     return float(((eye[[5, 4]] - eye[[1, 2]]) @ down).mean())
-
-
-def steady_gaze(gaze: Array, frame_index: Array, shot: Array, fps: float) -> Array:
-    """Return gazes (N, 2) steadied along time within each shot: the median over five frames, then the mean over three.
-
-    ``frame_index`` and ``shot`` (N,) are the frames' numbers and those of their shots, ``fps`` frames in a second. A
-    jump of the eyes stays where it is and takes three frames. Where the eyes are closed, (0, 0), the gaze is drawn
-    from before to after; where frames are too far apart for ``window_frames``, that is all.
-    """
-    steady = gaze.astype(np.float64, copy=True)
-    is_dense = window_frames(fps) > 0
-    is_break = (np.diff(frame_index) > MOST_MISSING_FRAMES) | (np.diff(shot) != 0)
-    for rows in np.split(np.arange(len(gaze)), np.flatnonzero(is_break) + 1):
-        seen = (gaze[rows] != 0.0).any(axis=1)
-        if seen.any():
-            filled = np.stack([np.interp(rows, rows[seen], gaze[rows[seen], k]) for k in (0, 1)], axis=-1)
-            steady[rows] = _without_tremble(filled) if is_dense else filled
-    return steady
-
-
-def _without_tremble(gaze: Array) -> Array:
-    return uniform_filter1d(median_filter(gaze, (5, 1), mode="nearest"), 3, axis=0, mode="nearest")
 
 
 def fit_gaze(gaze: Array) -> GazeRange:

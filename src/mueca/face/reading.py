@@ -154,7 +154,7 @@ class Readers:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for process in self._processes:
-            process.stop(at_once=kind is not None)
+            process.stop()
         self._threads.shutdown(cancel_futures=True)
 
 
@@ -179,9 +179,8 @@ class _Process:
                 "memory; run it again with --workers 1, which needs no further process"
             ) from error
 
-    def stop(self, *, at_once: bool) -> None:
-        if at_once:
-            self._starter.kill()
+    def stop(self) -> None:
+        self._starter.kill()  # it holds nothing worth keeping, and takes half a second to clear up
         for pipe in (self._questions, self._answers):
             with contextlib.suppress(OSError):  # what it was still to be told no longer matters
                 pipe.close()  # the end of its questions ends the process

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter, uniform_filter1d
 from scipy.signal import savgol_filter
 
 from mueca.face.landmarks import GROUPS
@@ -24,6 +24,9 @@ LEAST_WINDOW_FRAMES = 5
 
 FAST_MOTION = 2.0
 """Departures from the window's quadratic beyond this many times their usual size are motion, not tremble."""
+
+MOST_MISSING_FRAMES = 5
+"""Gazes further apart are not steadied together."""
 
 
 def window_frames(fps: float) -> int:
@@ -62,6 +65,28 @@ def smooth_landmarks(landmarks: Array, frame_index: Array, shot: Array, fps: flo
         kept = np.clip(1.0 - (FAST_MOTION * usual / np.maximum(length, 1e-9)) ** 2, 0.0, 1.0)
         smoothed[:, part] += kept[:, None, None] * departure[:, part]
     return smoothed
+
+
+def steady_gaze(gaze: Array, frame_index: Array, shot: Array, fps: float) -> Array:
+    """Return gazes (N, 2) steadied along time within each shot: the median over five frames, then the mean over three.
+
+    ``frame_index`` and ``shot`` (N,) are the frames' numbers and those of their shots, ``fps`` frames in a second. A
+    jump of the eyes stays where it is and takes three frames. Where the eyes are closed, (0, 0), the gaze is drawn
+    from before to after; where frames are too far apart for ``window_frames``, that is all.
+    """
+    steady = gaze.astype(np.float64, copy=True)
+    is_dense = window_frames(fps) > 0
+    is_break = (np.diff(frame_index) > MOST_MISSING_FRAMES) | (np.diff(shot) != 0)
+    for rows in np.split(np.arange(len(gaze)), np.flatnonzero(is_break) + 1):
+        seen = (gaze[rows] != 0.0).any(axis=1)
+        if seen.any():
+            filled = np.stack([np.interp(rows, rows[seen], gaze[rows[seen], k]) for k in (0, 1)], axis=-1)
+            steady[rows] = _without_tremble(filled) if is_dense else filled
+    return steady
+
+
+def _without_tremble(gaze: Array) -> Array:
+    return uniform_filter1d(median_filter(gaze, (5, 1), mode="nearest"), 3, axis=0, mode="nearest")
 
 
 def smooth_slowly(values: Array, frame_index: Array, shot: Array, sigma_frames: float) -> Array:
