@@ -9,7 +9,7 @@ numbers beside the report's way into a picture next to --out, of the same name. 
 - tremble_ratio, tremble_ratio_live: motion of the landmarks from frame to frame over that of plain detection in every
   frame, median over the calm clips; lag_frames, lag_frames_live: the actors' worst;
 - kept_share: the least share, over the clips, of frames that could be used;
-- shape_leak: the largest of four drawn pairings, without a sign; shape_leak_without: the same with --retarget none;
+- shape_leak: the largest of four drawn pairings; shape_leak_without: the same with --retarget none;
 - expression_error_ratio: cross- over self-reenactment, the largest of the pairings.
 """
 

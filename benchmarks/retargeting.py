@@ -257,6 +257,7 @@ def measure(work: Path, *, budget: float, quick: bool, models: Path | None) -> d
     return {
         "shape_leak": _largest(ways["shape"]),
         "shape_leak_without": _largest(ways["none"]),
+        "shape_leaks": {f"{row['subject']} by {row['driver']}": row["leak"] for row in ways["shape"]},
         "expression_error_ratio": max(row["expression_error"] / own[row["subject"]] for row in ways["shape"]),
         "condition_error": float(np.mean([row["shape"] for row in conditions])),
         "condition_error_without": float(np.mean([row["none"] for row in conditions])),
@@ -267,8 +268,8 @@ def measure(work: Path, *, budget: float, quick: bool, models: Path | None) -> d
 
 
 def _largest(rows: list[dict[str, Any]]) -> float | None:
-    """Return the largest leak without its sign; None where none can be told."""
-    return max((abs(row["leak"]) for row in rows if row["leak"] is not None), default=None)
+    """Return the largest leak; None where none can be told. Below zero a result departs from the driver's shape."""
+    return max((row["leak"] for row in rows if row["leak"] is not None), default=None)
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def test_the_landmarks_benchmark_finds_followed_landmarks_calmer_than_plain_ones
     assert abs(numbers["lag_frames"]) < 0.25 and abs(numbers["lag_frames_live"]) < 0.5
     assert [row["actor"] for row in numbers["actors"]] == ["a", "b"]
     assert all(row["files_error"] < 5 and row["live_error"] < 5 for row in numbers["actors"])
-    assert all(row["files_blink_sudden"] > 0.9 and row["live_blink_sudden"] > 0.9 for row in numbers["clips"])
+    assert all(row["files_blink_sudden"] > 0.85 and row["live_blink_sudden"] > 0.95 for row in numbers["clips"])
 
 
 def test_the_lag_of_landmarks_is_told_to_a_fiftieth_of_a_frame(benchmark_landmarks):
