@@ -12,7 +12,7 @@ from mueca.actors import ACTORS, Expression, Identity, landmarks_of, performance
 from mueca.face.gaze import GazeRange
 from mueca.face.landmarks import eye_distance
 from mueca.face.retarget import OUT_OF_RANGE, Retargeter, carry_gaze, place, soft_limit
-from mueca.face.shape import LID_PAIRS, LIP_PAIRS, FaceModel, fit_face, pose_of
+from mueca.face.shape import LID_PAIRS, LIP_PAIRS, FaceModel, fit_face, fit_poses
 from mueca.metrics import landmark_distance, shape_leak
 
 A, B = ACTORS["a"], ACTORS["b"]
@@ -133,7 +133,7 @@ def test_a_turn_beyond_what_the_subject_showed_is_brought_back_and_reported(yaw)
     retargeter = Retargeter(calm, lively)
     turned, straight = (clip_of(B, [Expression(yaw=y)]) for y in (yaw, 0.0))
     assert retargeter.out_of_range(turned)[0] > 1.0 and retargeter.out_of_range(straight)[0] == 0.0
-    found = pose_of(retargeter.carry_over(turned), np.array(MODEL_A.neutral))[0, 0]
+    found = fit_poses(np.array(MODEL_A.neutral), retargeter.carry_over(turned)).degrees[0, 0]
     assert 8.0 < abs(found) < 13.0 and np.sign(found) == np.sign(yaw)
 
 

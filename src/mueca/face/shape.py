@@ -135,12 +135,6 @@ def fit_face(landmarks: Array) -> FaceModel:
     )
 
 
-def pose_of(landmarks: Array, neutral: Array | None = None) -> Array:
-    """Return yaw, pitch and roll (N, 3) in degrees of landmarks (N, 68, 2); without a person's ``neutral`` (68, 3)
-    those of the generic face."""
-    return fit_poses(GENERIC_FACE if neutral is None else neutral, landmarks).degrees
-
-
 def fit_poses(neutral: Array, landmarks: Array, *, rounds: int = 16) -> Poses:
     """Return how the neutral face (68, 3) must stand to lie on each of the landmarks (N, 68, 2).
 
