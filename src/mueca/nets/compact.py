@@ -1,8 +1,10 @@
 """The generator of preset ``small``: made for a face in minutes on 2 CPU cores.
 
-A condition is mostly flat colour, so folding 4 x 4 pixels into channels loses nothing and lets a U-Net work at
-64 x 64 pixels and below, where a convolution costs little beyond its multiplications. On the way back the condition
-comes in once more at 128 pixels, for the edges of eyes and lips, and only 6 channels ever lie at 256.
+A condition is mostly flat colour, and its smooth versions say where every edge lies: averaged over 4 x 4 pixels and
+more it lets a U-Net work at 64 x 64 pixels and below, where a convolution costs little beyond its multiplications, and
+the coarse ones tell hair and neck how far the face is. On the way back the condition comes in once more at 128 pixels,
+for the edges of eyes and lips, and only 6 channels ever lie at 256. Folding pixels into channels instead loses nothing
+either, but an edge that moves by a pixel is then another input: its edges were ragged on held-out frames.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from torch.nn import functional
 
 _LEVELS = (1, 2, 4, 4, 4)
 """Channels at 64, 32, 16, 8 and 4 pixels, in units of the width."""
+_SCALES = 4
+"""The stem sees the condition at 64, 32, 16 and 8 pixels."""
 _SLOPE = 0.2
 
 
@@ -31,25 +35,26 @@ class Compact(nn.Module):
         super().__init__()
         levels = [width * factor for factor in _LEVELS]
         at_64, at_128, at_256 = (math.ceil(width * share) for share in (2 / 3, 1 / 2, 1 / 8))
-        self.stem = nn.Conv2d(3 * 4 * 4, width, 3, padding=1)
+        self.stem = nn.Conv2d(3 * _SCALES, width, 3, padding=1)
         self.down = nn.ModuleList(_Block(c_in, c_out, stride=2) for c_in, c_out in pairwise(levels))
         self.up = nn.ModuleList(
             _Block(below + skip, c_out)
             for (below, skip), c_out in zip(pairwise(levels[::-1]), [*levels[-2:0:-1], at_64], strict=True)
         )
-        self.at_128 = _Block(at_64 + 3 * 2 * 2, at_128)
+        self.at_128 = _Block(at_64 + 3, at_128)
         self.to_256 = nn.Conv2d(at_128, at_256 * 2 * 2, 3, padding=1)
         self.head = nn.Conv2d(at_256, 3, 3, padding=1)
 
     def forward(self, condition: Tensor) -> Tensor:
-        x = self.stem(functional.pixel_unshuffle(condition, 4))  # (N, width, 64, 64)
+        condition_at_128 = functional.avg_pool2d(condition, 2)
+        x = self.stem(_smooth(condition_at_128))  # (N, width, 64, 64)
         skips = []
         for block in self.down:
             skips.append(x)
             x = block(x)
         for block in self.up:
             x = block(torch.cat([skips.pop(), _doubled(x)], dim=1))
-        x = self.at_128(torch.cat([_doubled(x), functional.pixel_unshuffle(condition, 2)], dim=1))
+        x = self.at_128(torch.cat([_doubled(x), condition_at_128], dim=1))
         x = functional.leaky_relu(functional.pixel_shuffle(self.to_256(x), 2), _SLOPE)
         return torch.tanh(self.head(x))
 
@@ -79,6 +84,16 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.leaky_relu(self.norm(self.conv(x)), _SLOPE)
+
+
+def _smooth(condition: Tensor) -> Tensor:
+    """Return a picture at half its size, and more and more blurred: (N, C, H, W) to (N, _SCALES * C, H / 2, W / 2)."""
+    scales = [functional.avg_pool2d(condition, 2)]
+    while len(scales) < _SCALES:
+        scales.append(functional.avg_pool2d(scales[-1], 2))
+    size = scales[0].shape[2:]
+    rest = [functional.interpolate(scale, size, mode="bilinear", align_corners=False) for scale in scales[1:]]
+    return torch.cat([scales[0], *rest], dim=1)
 
 
 def _doubled(x: Tensor) -> Tensor:
