@@ -1,4 +1,4 @@
-"""The networks: sizes, receptive field, initial weights, and the U-Net against the reference's structure."""
+"""The networks: sizes, receptive field, initial weights; test_reference_algorithm.py holds them to the reference."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from mueca.config import PRESETS
 from mueca.nets.building import build_discriminator, build_generator, initialise
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.nets.painting import painter
 from mueca.nets.patchgan import PatchGAN
 from mueca.nets.unet import UNet
+from mueca.presets import PRESETS
 
 
 def num_parameters(net: nn.Module) -> int:
@@ -82,40 +82,6 @@ def test_convolutions_start_from_a_spread_of_002_and_norm_scales_around_1():
     assert scales.mean().item() == pytest.approx(1.0, abs=0.005)
     assert scales.std().item() == pytest.approx(0.02, rel=0.1)
     assert net.up[-1].bias.abs().max() == 0
-
-
-class ReferenceBlock(nn.Module):
-    """One level of the reference's nested U-Net: what came in, and what the levels below made of it, joined."""
-
-    def __init__(self, net: UNet, level: int) -> None:
-        super().__init__()
-        # Activations in place, as there: the skip is changed by the block that it skips.
-        layers: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2, inplace=True)]
-        layers.append(net.down[level])
-        if 0 < level < 7:
-            layers += [net.down_norm[level - 1], ReferenceBlock(net, level + 1)]
-        elif level == 0:
-            layers.append(ReferenceBlock(net, 1))
-        layers += [nn.ReLU(inplace=True), net.up[7 - level]]
-        layers.append(net.up_norm[7 - level] if level else nn.Tanh())
-        self.layers, self.outermost = nn.Sequential(*layers), level == 0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x) if self.outermost else torch.cat([x, self.layers(x)], dim=1)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_the_u_net_computes_what_the_references_nested_in_place_blocks_compute(training):
-    net = initialised(UNet(width=4, dropout=0.0)).double().train(training)
-    condition = random_images(1, 3, 256, 256)
-    results = []
-    for generator in (net, ReferenceBlock(net, 0)):
-        net.zero_grad()
-        fake = generator(condition)
-        (fake * random_images(1, 3, 256, 256, seed=1)).sum().backward()
-        results.append([fake.detach().clone(), *(p.grad.clone() for p in net.parameters())])
-    for ours, reference in zip(*results, strict=True):
-        torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-12)
 
 
 def test_pictures_come_back_unchanged_from_tensors():
