@@ -1,0 +1,137 @@
+"""The GPU benchmark runs, tiny and on a CPU, where only torch, NumPy, OpenCV and safetensors are."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from toys import toy_pairs
+
+from mueca import metrics
+from mueca.pairs import write_pair
+from mueca.presets import PRESETS
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+_WITH_LITTLE_INSTALLED = """
+import runpy, sys
+from importlib.machinery import PathFinder
+MISSING = {"av", "dlib", "PIL", "pooch", "scipy", "skimage", "tensorboard", "tqdm", "face_recognition_models"}
+find_spec = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *more: None if name.split(".")[0] in MISSING else find_spec(name, *more)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, BENCHMARKS := sys.argv[0].rsplit("/", 1)[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def gpu(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("gpu")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    for i, pair in enumerate(zip(*toy_pairs(4), strict=True)):
+        write_pair(tmp_path / "pairs", "train" if i < 2 else "test", i, *pair)
+    return tmp_path / "pairs"
+
+
+def run(*options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _WITH_LITTLE_INSTALLED, BENCHMARKS / "gpu.py", *options]
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, env={"OMP_NUM_THREADS": "1"})
+
+
+def test_a_dry_run_writes_the_numbers_that_are_asked_for(pairs, tmp_path):
+    options = ("--pairs", pairs, "--out", tmp_path / "out.json", "--save-fakes", tmp_path / "fakes")
+    done = run(*options, "--device", "cpu", "--width", 2, "--epochs", 1, "--reference-steps", 1)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "out.json").read_text())
+    report_run, of_reference = numbers["report_run"], numbers["seconds"]["reference"]
+    assert report_run["steps"] == 2 and report_run["seconds"] > 0
+    assert report_run["setup_seconds"] == pytest.approx(sum(report_run["setup"].values()))
+    assert report_run["ratio_to_reference"] == pytest.approx(2 * of_reference / report_run["seconds"])
+    assert set(numbers["held_out"]) == {"mueca", "mueca_seed_1", "mueca_float32", "reference"}
+    assert set(numbers["held_out"]["mueca"]) == {"l1", "psnr", "ssim", "steps"}
+    assert numbers["held_out"]["mueca"] == numbers["held_out"]["mueca_float32"]  # on a CPU they are the same run
+    assert numbers["held_out"]["mueca"] != numbers["held_out"]["mueca_seed_1"]
+    assert numbers["captured"] is False  # nor has it to be, without a GPU
+    assert numbers["tf32"]["reference"] and not numbers["tf32"]["mueca_float32"]
+    assert 0 < numbers["data"]["share_of_step"] < 1
+    with np.load(tmp_path / "fakes" / "fakes.npz") as fakes:
+        assert fakes["mueca"].shape == (2, 256, 256, 3) and fakes["names"].tolist() == ["000002", "000003"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_what_is_blocked_here_is_really_missing():
+    code = _WITH_LITTLE_INSTALLED.split("sys.argv")[0] + "import skimage"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "No module named 'skimage'" in done.stderr
+
+
+def test_a_gpu_that_is_asked_for_and_missing_fails(pairs, tmp_path):
+    done = run("--pairs", pairs, "--out", tmp_path / "out.json")
+    assert done.returncode == 1 and "finds no GPU here" in done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_step_that_a_gpu_cannot_capture_is_not_measured(gpu, pairs, monkeypatch):
+    class NeverCaptured:
+        is_captured = False
+
+        def setup(self, *, capture: bool) -> None:
+            assert capture
+
+    monkeypatch.setattr(gpu, "Trainer", lambda *_given, **_named: NeverCaptured())
+    half = gpu.read_split(pairs / "train", None)
+    options = {"device": torch.device("cuda"), "precision": "float32", "epochs": 1}
+    with pytest.raises(SystemExit, match="can't be captured as one CUDA graph here"):
+        gpu.run_ours(PRESETS["paper"], half, half, capture=True, **options)
+
+
+def test_plain_float32_is_not_tf32_and_leaves_the_switch_as_it_was(gpu):
+    before = torch.backends.cudnn.allow_tf32
+    with gpu._tf32(False):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_fakes_that_were_painted_elsewhere_get_their_landmark_error(gpu, actor_pairs, models, tmp_path):
+    test = gpu.read_split(actor_pairs / "test", 2)
+    runs = {"mueca": test.targets, "mueca_float32": np.roll(test.targets, 8, axis=2), "blank": 0 * test.targets}
+    np.savez(tmp_path / "fakes.npz", names=test.names, **runs)
+    out = tmp_path / "gpu.json"
+    out.write_text(json.dumps({"seconds": {}, "held_out": {name: {"l1": 0.1} for name in runs}}))
+    gpu.score_fakes(tmp_path / "fakes.npz", actor_pairs, out, models)
+    numbers = json.loads(out.read_text())
+    assert numbers["held_out"]["mueca"] == {"l1": 0.1, "akd": 0.0, "undetected": 0}
+    assert 0.02 < numbers["held_out"]["mueca_float32"]["akd"] < 0.5
+    assert numbers["held_out"]["blank"] == {"l1": 0.1, "akd": None, "undetected": 2}
+    assert numbers["seconds"] == {}
+
+
+def test_its_rulers_are_muecas(gpu):
+    fakes, targets = (toy_pairs(2, seed=seed)[1] for seed in (0, 1))
+    found = gpu.held_out(fakes, targets, torch.device("cpu"))
+    for name in ("l1", "psnr", "ssim"):
+        ruler = getattr(metrics, name)
+        plain = np.mean([ruler(fake, real) for fake, real in zip(fakes, targets, strict=True)])
+        assert found[name] == pytest.approx(plain, abs=1e-9)
+
+
+def test_a_folder_without_pairs_is_one_line(gpu, tmp_path):
+    with pytest.raises(SystemExit, match=r"train: holds no pairs; make some with: mueca extract"):
+        gpu.read_split(tmp_path / "train", None)
+
+
+def test_of_more_pairs_some_are_taken_evenly(gpu, pairs):
+    assert gpu.read_split(pairs / "test", 1).names == ("000002",)
+    assert len(gpu.read_split(pairs / "train", 320).targets) == 2
