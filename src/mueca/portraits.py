@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -27,6 +27,16 @@ LEAST_SHARE = 0.5
 """Of the targets must show a face: with fewer, what is learned is something else."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A face found on a single picture, in its pixels."""
+
+    landmarks: Array
+    """(68, 2) float64."""
+    box: tuple[float, float, float, float]
+    """x0, y0, x1, y1, as dlib's HOG would have drawn it."""
+
+
 class LandmarkRuler:
     """Finds landmarks on a single picture: detector and predictor, no hint from elsewhere, no smoothing."""
 
@@ -36,8 +46,16 @@ class LandmarkRuler:
 
     def find(self, image: Array) -> Array | None:
         """Return the landmarks (68, 2) of the largest face in an RGB uint8 picture; None where there is no face."""
+        seen = self.look(image)
+        return None if seen is None else seen.landmarks
+
+    def look(self, image: Array) -> Seen | None:
+        """Return the largest face in an RGB uint8 picture; None where there is none."""
         face = max(self.detector.detect(image), key=lambda face: face.area, default=None)
-        return None if face is None else self._predictor.predict(image, self.detector.predictor_box(face))
+        if face is None:
+            return None
+        box = self.detector.predictor_box(face)
+        return Seen(self._predictor.predict(image, box), box)
 
 
 def make_ruler(name: DetectorName | None, *, models: Path | None, min_score: float | None = None) -> LandmarkRuler:
