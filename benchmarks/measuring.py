@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pooch
-
 from mueca.files import write_whole
 
 PACKAGES = ("mueca", "av", "dlib-bin", "numpy", "opencv-python-headless", "scikit-image", "scipy", "torch")
@@ -48,6 +46,8 @@ def find_clips(folder: Path | None, names: Sequence[str]) -> list[Path]:
 
 def actor_clips() -> dict[str, Path]:
     """Return the two drawn actors' standard clips by their names, made on first use."""
+    import pooch  # gpu.py runs where there is none
+
     from mueca.actors import ACTORS, actor_clip
 
     return {name: actor_clip(name, Path(pooch.os_cache("mueca")) / "actors") for name in ACTORS}

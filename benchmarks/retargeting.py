@@ -36,7 +36,6 @@ from mueca.extraction import extract
 from mueca.face.crop import CropRule, apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import Detector
 from mueca.face.following import follow
-from mueca.face.landmarks import eye_distance
 from mueca.face.retarget import Retargeter, place
 from mueca.face.shape import fit_face
 from mueca.face.track import Track
@@ -148,20 +147,9 @@ def measure_condition(studio: Studio, subject: str, driver: str) -> dict[str, An
         "none": place(in_crops(asked), face, drivers),
     }
     for way, carried in ways.items():
-        error = landmark_errors(carried[ours], in_crops(truth)[theirs])
+        error = 100.0 * metrics.landmark_distance(carried[ours], in_crops(truth)[theirs])
         row[way], row[f"{way}_turned"] = float(error.mean()), float(error[np.abs(yaw) > TURNED_DEGREES].mean())
     return row
-
-
-def landmark_errors(found: Array, true: Array) -> Array:
-    """Return the mean distance of landmarks (N, 68, 2) in % of the eye distance: (N,)."""
-    return 100.0 * np.linalg.norm(found - true, axis=-1).mean(axis=-1) / eye_distance(true)
-
-
-def expression_errors(found: Array, true: Array) -> Array:
-    """Return the same less the mean departure over the frames of each landmark, scaled by the eye distance."""
-    off = (found - true) / eye_distance(true)[:, None, None]
-    return 100.0 * np.linalg.norm(off - off.mean(axis=0), axis=-1).mean(axis=-1)
 
 
 def true_crops(identity: Identity, expressions: Sequence[Expression], rows: Sequence[int]) -> list[Array]:
@@ -181,11 +169,11 @@ def compare(
     if not seen.any():
         raise SystemExit("error: not one fake shows a face; train for longer with --budget")
     ours, theirs = (np.stack([pair[k] for pair, ok in zip(found, seen, strict=True) if ok]) for k in (0, 1))
-    error, turned = landmark_errors(ours, theirs), np.abs(yaw[seen]) > TURNED_DEGREES
+    error, turned = 100.0 * metrics.landmark_distance(ours, theirs), np.abs(yaw[seen]) > TURNED_DEGREES
     return Comparison(
         landmark_error=float(error.mean()),
         landmark_error_turned=float(error[turned].mean()) if turned.any() else None,
-        expression_error=float(expression_errors(ours, theirs).mean()),
+        expression_error=100.0 * float(metrics.expression_distance(ours, theirs).mean()),
         psnr=float(np.mean([metrics.psnr(a, b) for a, b in zip(fakes, truths, strict=True)])),
         ssim=float(np.mean([metrics.ssim(a, b) for a, b in zip(fakes, truths, strict=True)])),
         leak=metrics.shape_leak(fit_face(ours).frontal_shape, subject, driver),

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toys import narrow_presets
+
+from mueca.evaluation import read_metrics
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name != "measuring.py")
+SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py"))
 
 
 @pytest.fixture
@@ -92,3 +95,36 @@ def test_a_folder_without_the_usual_clips_is_measured_whole(tmp_path, benchmark_
     assert [p.name for p in benchmark_measuring.find_clips(tmp_path, ["d9"])] == ["hers.mp4", "mine.mp4"]
     (tmp_path / "d9.mp4").touch()
     assert [p.name for p in benchmark_measuring.find_clips(tmp_path, ["d9", "d19"])] == ["d9.mp4"]
+
+
+@pytest.fixture
+def benchmark_quality(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("quality")
+
+
+def test_a_trial_of_the_quality_benchmark_is_evaluates_numbers_and_the_curve(
+    benchmark_quality, actor_pairs, models, monkeypatch, tmp_path
+):
+    narrow_presets(lambda table, name, preset: monkeypatch.setitem(table, name, preset))
+    trial = benchmark_quality.Trial("a", actor_pairs, tmp_path / "run", "small", 0, {"steps": 2})
+    measured = json.loads(json.dumps(benchmark_quality.measure(trial, models)))
+    kept = read_metrics(tmp_path / "run")
+    assert measured["scores"]["ssim"]["value"] == kept.ssim.value
+    assert measured["row"]["ssim"] == f"{kept.ssim.value:.3f} ({kept.ssim.mean_face:.3f})"
+    assert [point["steps"] for point in measured["curve"]] == [0, 1, 2]
+
+
+def test_the_quality_benchmark_keeps_the_trials_that_it_does_not_repeat(benchmark_quality, tmp_path):
+    trials = [
+        {"clip": clip, "preset": preset, "seed": seed, "length": length}
+        for clip, preset, seed, length in (
+            ("d9", "small", 0, {"budget": 600.0}),
+            ("d9", "paper", 0, {"budget": 600.0}),
+            ("d9", "small", 1, {"budget": 600.0}),
+            ("d9", "small", 0, {"steps": 600}),
+        )
+    ]
+    (tmp_path / "out.json").write_text(json.dumps({"trials": [*trials, trials[0]]}))
+    assert list(benchmark_quality.trials_in(tmp_path / "out.json").values()) == trials
+    assert benchmark_quality.trials_in(tmp_path / "none.json") == benchmark_quality.trials_in(None) == {}

@@ -18,10 +18,11 @@ import pytest
 import torch
 
 from mueca.checkpoint import Checkpoint, load_generator, load_newest, save_checkpoint, save_generator
-from mueca.config import PRESETS, Preset, TrainSettings
+from mueca.config import TrainSettings
 from mueca.errors import InputError, OutputError
 from mueca.nets.building import build_generator, initialise
 from mueca.nets.painting import painter
+from mueca.presets import PRESETS, Preset
 from mueca.runs import CHECKPOINTS, GENERATOR, SETTINGS, Run, write_run
 
 NARROW = dataclasses.replace(PRESETS["small"], width_generator=4)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mueca.config import PRESETS, ConvertSettings, DriveSettings, EvaluateSettings, TrainSettings
+from mueca.config import ConvertSettings, DriveSettings, EvaluateSettings, TrainSettings
 from mueca.conversion import convert
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.evaluation import evaluate
@@ -23,6 +23,7 @@ from mueca.marks import UNMARKED
 from mueca.pairs import read_landmarks, read_split
 from mueca.pictures import encode_picture, read_picture, write_picture
 from mueca.portraits import rule_of, subject_from_targets
+from mueca.presets import PRESETS
 from mueca.reenactment import drive
 from mueca.runs import GENERATOR, read_run
 from mueca.subject import SUBJECT, Undrivable, fit_subject, read_known, read_subject

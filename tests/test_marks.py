@@ -113,7 +113,7 @@ def test_no_writer_has_a_default_mark(writer):
 WRITING_CALLS = {"imwrite", "imwritemulti", "imwriteanimation", "imencode", "imencodemulti", "imsave", "savefig"}
 WRITING_CALLS |= {"VideoWriter_fourcc", "mimwrite", "mimsave", "get_writer", "add_video", "add_figure"}
 WRITING_MODULES = {"av", "imageio", "skimage.io", "matplotlib", "moviepy", "png", "tifffile", "turbojpeg"}
-NOT_PICTURES = {"np", "checkpoint", "safetensors.torch"}
+NOT_PICTURES = {"np", "torch", "safetensors.torch"}
 """Names whose .save() writes no picture."""
 
 

@@ -7,74 +7,37 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from toys import NARROW, at_step, contents, narrow_presets, only_asked_saves, stop, toy_pairs, write_toy_pairs
 
-from mueca import training
-from mueca.checkpoint import load_generator, load_newest
-from mueca.config import PRESETS, Preset, TrainSettings, to_json
+from mueca import diary, journal, training
+from mueca.checkpoint import load_generator, load_newest, save_checkpoint
+from mueca.config import TrainSettings, to_json
+from mueca.curve import CURVE, Flat, Point, read_curve
 from mueca.diary import Diary
-from mueca.errors import InputError, MuecaError, OutputError
+from mueca.distribution import Place
+from mueca.errors import InputError, MuecaError, OutputError, SettingsError
 from mueca.files import space_explained
-from mueca.gan import Losses, Trainer, falling_rate, pair_at_step, random_window
-from mueca.pairs import LANDMARKS, Landmarks, Manifest, read_split, write_landmarks, write_manifest, write_pair
+from mueca.gan import Losses, Trainer, falling_rate
+from mueca.pairs import LANDMARKS, read_split
 from mueca.pictures import read_picture
-from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES, SETTINGS, TIME_LAPSE, locked, read_run
+from mueca.presets import PRESETS, Preset
+from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES, SETTINGS, TIME_LAPSE, clear, locked, read_run
 from mueca.subject import SUBJECT, fit_subject, read_subject
-from mueca.training import TrainingInterrupted, train
+from mueca.summaries import of_training
+from mueca.training import TrainingInterrupted, TrainResult, train
 
-NARROW = {
-    # Dropout, jitter and mirroring in both, so that every kind of chance takes part in exact resume.
-    "paper": dataclasses.replace(PRESETS["paper"], width_generator=2, width_discriminator=2),
-    "small": dataclasses.replace(
-        PRESETS["small"], width_generator=4, width_discriminator=4, jitter_size_px=264, mirror=True
-    ),
-}
 CPU = torch.device("cpu")
-
-
-def toy_pairs(number: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Conditions with a green square on black somewhere; targets with a red disc there on a blue slope."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:256, :256]
-    conditions, targets = np.zeros((2, number, 256, 256, 3), np.uint8)
-    targets[..., 2] = (x // 2 + 100).astype(np.uint8)
-    for condition, target, (row, column) in zip(conditions, targets, rng.integers(60, 196, (number, 2)), strict=True):
-        condition[row - 40 : row + 40, column - 40 : column + 40] = (0, 255, 0)
-        target[np.hypot(y - row, x - column) < 40] = (220, 40, 30)
-    return conditions, targets
-
-
-def write_toy_pairs(folder: Path, *, num_train: int = 5, num_test: int = 2, seed: int = 0) -> Path:
-    folder.mkdir()
-    number = num_train + num_test
-    conditions, targets = toy_pairs(number, seed=seed)
-    for i in range(number):
-        write_pair(folder, "train" if i < num_train else "test", i, conditions[i], targets[i])
-    points = np.random.default_rng(seed).uniform(0, 256, (number, 68, 2))
-    transforms = np.broadcast_to(np.eye(3), (number, 3, 3)).copy()
-    index = np.arange(number)
-    still = np.zeros((number, 2)), np.zeros(number, int), np.ones(number)
-    write_landmarks(folder, Landmarks(index, index / 25.0, points, *still, transforms, np.ones(number, bool)))
-    values: dict[str, object] = {
-        "str": "toy",
-        "float": 25.0,
-        "int": number,
-        "list[int]": [256, 256],
-        "list[str]": [],
-        "str | None": None,
-    }
-    manifest = {f.name: values.get(str(f.type), {}) for f in dataclasses.fields(Manifest)}
-    manifest |= {"num_train": num_train, "num_test": num_test, "first_test_frame": num_train}
-    write_manifest(folder, Manifest(**manifest))
-    return folder
 
 
 @pytest.fixture
@@ -84,76 +47,11 @@ def pairs(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, preset in NARROW.items():
-        monkeypatch.setitem(PRESETS, name, preset)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action) -> None:
-    """Let ``action`` happen right after that step of whichever trainer takes it."""
-    plain = Trainer.step
-
-    def step_and_act(self: Trainer, progress: float) -> Losses:
-        losses = plain(self, progress)
-        if self.steps_taken == step:
-            return action() or losses
-        return losses
-
-    monkeypatch.setattr(Trainer, "step", step_and_act)
-
-
-def stop(signal_number: int = signal.SIGINT) -> None:
-    os.kill(os.getpid(), signal_number)
+    narrow_presets(monkeypatch.setitem)
+    only_asked_saves(monkeypatch.setattr)
 
 
 # The algorithm
-
-
-def plain_pix2pix(trainer: Trainer, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
-    """The reference's order of updates, written plainly, on copies of the trainer's networks; their weights after."""
-    generator, discriminator = copy.deepcopy(trainer.generator), copy.deepcopy(trainer.discriminator)
-    adam_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-    adam_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-    bce, l1 = torch.nn.BCEWithLogitsLoss(), torch.nn.L1Loss()
-    for condition, target in batches:
-        fake = generator(condition)
-        for p in discriminator.parameters():
-            p.requires_grad = True
-        adam_d.zero_grad()
-        said_of_fake = discriminator(condition, fake.detach())
-        said_of_real = discriminator(condition, target)
-        loss_d = (
-            bce(said_of_fake, torch.zeros_like(said_of_fake)) + bce(said_of_real, torch.ones_like(said_of_real))
-        ) / 2
-        loss_d.backward()
-        adam_d.step()
-        for p in discriminator.parameters():
-            p.requires_grad = False
-        adam_g.zero_grad()
-        said_of_fake = discriminator(condition, fake)
-        (bce(said_of_fake, torch.ones_like(said_of_fake)) + 100.0 * l1(fake, target)).backward()
-        adam_g.step()
-    return [*generator.state_dict().values(), *discriminator.state_dict().values()]
-
-
-def test_ten_steps_of_paper_are_the_reference_algorithms_in_float64():
-    preset = dataclasses.replace(NARROW["paper"], width_generator=4, width_discriminator=4, dropout=0.0)
-    trainer = Trainer(preset, *toy_pairs(2), seed=0, device=CPU)
-    trainer.generator.double()
-    trainer.discriminator.double()
-    for adam in (trainer.adam_generator, trainer.adam_discriminator):
-        adam.param_groups[0]["lr"] = 2e-4
-    rng = torch.Generator().manual_seed(0)
-    batches = [tuple(torch.rand(2, 1, 3, 256, 256, generator=rng, dtype=torch.float64) * 2 - 1) for _ in range(10)]
-    expected = plain_pix2pix(trainer, batches)
-    for condition, target in batches:
-        trainer.update(condition, target)
-    ours = [*trainer.generator.state_dict().values(), *trainer.discriminator.state_dict().values()]
-    for a, b in zip(ours, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
 
 
 def test_paper_is_the_papers_recipe():
@@ -177,38 +75,9 @@ def test_paper_is_the_papers_recipe():
 PAPER = copy.deepcopy(PRESETS["paper"])
 
 
-def test_each_epoch_shows_each_pair_once_in_an_order_of_its_own():
-    epochs = [[pair_at_step(3, epoch * 9 + i, 9) for i in range(9)] for epoch in range(3)]
-    assert all(sorted(epoch) == list(range(9)) for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) == 3
-
-
 def test_rates_stay_until_their_share_of_the_run_and_then_fall_to_zero():
     assert [falling_rate(p, 0.5) for p in (0.0, 0.5, 0.75, 1.0, 1.1)] == [1.0, 1.0, 0.5, 0.0, 0.0]
-    assert falling_rate(1.0, 1.0) == 1.0
-
-
-def test_random_windows_reach_every_border_and_never_beyond():
-    rng = np.random.default_rng(0)
-    image = torch.arange(6 * 6).reshape(1, 6, 6)
-    corners = [image[random_window(rng, 4, 6)] for _ in range(200)]
-    assert {tuple(c.shape) for c in corners} == {(1, 4, 4)}
-    assert {int(c[0, 0, 0]) for c in corners} == {0, 1, 2, 6, 7, 8, 12, 13, 14}
-
-
-def test_jitter_and_mirror_move_condition_and_target_together():
-    conditions, targets = toy_pairs(1)
-    trainer = Trainer(NARROW["paper"], conditions, targets, seed=0, device=CPU)
-    places = []
-    for seed in range(8):
-        condition, target = trainer._next_pair(np.random.default_rng(seed))
-        assert set(condition.unique().tolist()) <= {-1.0, 1.0}  # nearest: no new colours
-        green, red = condition[0, 1] > 0, target[0, 0] > 0
-        centre, disc = (torch.nonzero(mask).double().mean(dim=0) for mask in (green, red))
-        torch.testing.assert_close(centre, disc, rtol=0, atol=1.5)
-        places.append((tuple(disc.round().tolist()), bool(target[0, 2, 0, 0] > target[0, 2, 0, -1])))
-    assert len({place for place, _ in places}) > 4
-    assert {mirrored for _, mirrored in places} == {True, False}
+    assert falling_rate(1.0, 1.0) == falling_rate(1.1, 1.0) == 1.0
 
 
 def test_weights_that_are_averaged_follow_the_latest_closely_at_first():
@@ -225,64 +94,14 @@ def test_small_learns_a_toy_task_much_better_than_its_mean_picture_within_300_st
     conditions, targets = toy_pairs(8)
     mean_picture_l1 = np.abs(targets - targets.mean(axis=0)).mean() / 127.5
     trainer = Trainer(preset, conditions, targets, seed=0, device=CPU)
-    losses = [trainer.step(step / 300).l1 for step in range(300)]
+    losses = []
+    for step in range(300):
+        trainer.step(step / 300)
+        losses.append(trainer.losses().l1)
     assert np.mean(losses[-8:]) < 0.5 * mean_picture_l1
 
 
-# Going on
-
-
-@pytest.mark.parametrize("preset", ["small", "paper"])
-def test_a_run_stopped_after_six_of_twelve_steps_ends_in_the_same_bits(pairs, tmp_path, monkeypatch, preset):
-    settings = TrainSettings(preset=preset, steps=12, device="cpu", threads=1)
-    train(pairs, tmp_path / "whole", settings)
-    with monkeypatch.context() as patch:
-        at_step(patch, 6, stop)
-        with pytest.raises(TrainingInterrupted):
-            train(pairs, tmp_path / "parts", settings)
-    assert load_newest(tmp_path / "parts").steps == 6
-    with monkeypatch.context() as patch:
-        # From zero it would end in the same bits too.
-        at_step(patch, 1, lambda: pytest.fail("started over"))
-        train(pairs, tmp_path / "parts", settings)
-    whole, parts = (
-        {n: b for n, b in contents(tmp_path / r).items() if n.startswith(f"{SAMPLES}/") or n.endswith(".safetensors")}
-        for r in ("whole", "parts")
-    )
-    assert f"{CHECKPOINTS}/step_00000012/adam_generator.safetensors" in whole
-    # The stop left one checkpoint more.
-    assert {n: b for n, b in parts.items() if "step_00000006/" not in n} == whole
-
-
-_KILLED_AFTER_SIX = """
-import dataclasses, os, signal, sys
-from pathlib import Path
-from mueca import training
-from mueca.config import PRESETS, TrainSettings
-from mueca.gan import Trainer
-PRESETS["small"] = dataclasses.replace(PRESETS["small"], width_generator=4, width_discriminator=4, mirror=True)
-training._SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = Trainer.step
-def step(self, progress):
-    if self.steps_taken == 6 and "kill" in sys.argv:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return plain(self, progress)
-Trainer.step = step
-training.train(Path(sys.argv[1]), Path(sys.argv[2]), TrainSettings(steps=12, device="cpu", threads=1))
-"""
-
-
-@pytest.mark.slow
-def test_a_process_killed_after_six_of_twelve_steps_and_started_again_ends_in_the_same_bits(pairs, tmp_path):
-    def run_process(run: str, *more: str) -> int:
-        return subprocess.run([sys.executable, "-c", _KILLED_AFTER_SIX, pairs, tmp_path / run, *more]).returncode
-
-    assert run_process("whole") == 0
-    assert run_process("parts", "kill") == -signal.SIGKILL
-    assert load_newest(tmp_path / "parts").steps == 6
-    assert run_process("parts") == 0
-    assert (tmp_path / "whole" / GENERATOR).read_bytes() == (tmp_path / "parts" / GENERATOR).read_bytes()
-    assert contents(tmp_path / "whole" / SAMPLES) == contents(tmp_path / "parts" / SAMPLES)
+# Going on; bit by bit: test_resuming.py
 
 
 def test_a_run_that_is_done_is_left_as_it_is(pairs, tmp_path):
@@ -303,7 +122,7 @@ def test_a_longer_length_goes_on(pairs, tmp_path):
 
 def test_a_budget_ends_the_run_after_that_much_training(pairs, tmp_path):
     result = train(pairs, tmp_path / "run", TrainSettings(budget=0.5))
-    assert 0.5 <= result.seconds < 5
+    assert 0.5 <= result.seconds < 60  # a busy machine takes seconds for a step
     assert result.steps >= 1
 
 
@@ -317,10 +136,9 @@ def test_fresh_starts_over_and_removes_nothing_that_is_not_the_runs(pairs, tmp_p
     assert (run / "notes.txt").read_text() == "mine"
 
 
-def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(pairs, tmp_path, monkeypatch):
+def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(pairs, tmp_path):
     run = tmp_path / "run"
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    whole = train(pairs, run, TrainSettings(steps=4, device="cpu", threads=1))
+    whole = train(pairs, run, TrainSettings(steps=4, device="cpu", threads=1), save_every=1)
     bits = (run / GENERATOR).read_bytes()
     (run / CHECKPOINTS / "step_00000004" / "state.json").write_text("{")
     with pytest.warns(UserWarning, match="step_00000004: is damaged"):
@@ -448,6 +266,312 @@ def test_a_second_process_in_the_same_run_is_refused(pairs, tmp_path):
         train(pairs, tmp_path / "run", TrainSettings(steps=2))
 
 
+# How long, how often, by how many
+
+
+def test_a_checkpoint_comes_after_each_so_many_steps_where_that_is_asked_for(pairs, tmp_path, monkeypatch):
+    saved = []
+    save = journal.save_checkpoint
+    monkeypatch.setattr(journal, "save_checkpoint", lambda run, it: (saved.append(it.steps), save(run, it)))
+    train(pairs, tmp_path / "run", TrainSettings(steps=8), save_every=3)
+    assert saved == [3, 6, 8]
+
+
+def test_a_short_run_saves_every_ten_seconds_and_a_slow_disk_less_often(pairs, tmp_path, monkeypatch):
+    monkeypatch.undo()  # for the seconds that hold outside of tests
+    narrow_presets(monkeypatch.setitem)
+    now, saved = [0.0], []
+    monkeypatch.setattr(journal, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    took = {1: 0.125}
+
+    def save(_run, it):
+        now[0] += took.get(len(saved), 2.0)
+        saved.append(round(it.seconds))
+
+    def step(trainer, _progress):
+        now[0] += 2.0
+        trainer.steps_taken += 1
+
+    monkeypatch.setattr(journal, "save_checkpoint", save)
+    monkeypatch.setattr(Trainer, "losses", lambda _: Losses(0.0, 0.0, 0.0))
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(journal.Journal, "_paint", lambda *_, **__: None)
+    monkeypatch.setattr(Diary, "write_time_lapse", lambda _: None)
+    train(pairs, tmp_path / "run", TrainSettings(steps=80))
+    # The first at 10 s took 2 s and may be a twentieth: 40 s later. The second took an eighth: 10 s later.
+    assert saved[:4] == [10, 50, 60, 100]
+
+
+@pytest.fixture
+def lagging(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of a device that works a second at a step, while the host goes on after a tenth until it waits."""
+    now, ahead = [0.0], [0.0]
+
+    def step(trainer, _progress):
+        now[0] += 0.1
+        ahead[0] += 0.9
+        trainer.steps_taken += 1
+
+    def wait(answer):
+        now[0], ahead[0] = now[0] + ahead[0], 0.0
+        return answer
+
+    monkeypatch.setattr(journal, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(Trainer, "losses", lambda _: wait(Losses(0.0, 0.0, 0.0)))
+    monkeypatch.setattr(Trainer, "is_finite", lambda _: wait(True))
+    return now
+
+
+@pytest.mark.parametrize("stopped_at", [None, 7])
+def test_a_budget_counts_what_the_device_still_works_on_when_the_host_is_done(
+    pairs, tmp_path, monkeypatch, lagging, stopped_at
+):
+    run = tmp_path / "run"
+    if stopped_at:
+        at_step(monkeypatch, stopped_at, stop)
+    with pytest.raises(TrainingInterrupted) if stopped_at else nullcontext():
+        train(pairs, run, TrainSettings(budget=60.0))
+    checkpoint = load_newest(run)
+    assert checkpoint.seconds == pytest.approx(checkpoint.steps) == pytest.approx(lagging[0])
+    assert checkpoint.steps in ([stopped_at] if stopped_at else [60, 61])  # sixty times a second is no minute in floats
+
+
+def test_auto_by_the_clock_ends_a_budget_whose_curve_is_flat(pairs, tmp_path, monkeypatch, lagging):
+    def measured(_paint, _conditions, targets, *, steps, seconds):
+        return Point(steps, seconds, l1=0.1, psnr=20.0, ssim=min(seconds, 60.0) / 100, num_frames=len(targets))
+
+    monkeypatch.setattr(diary, "measure", measured)
+    result = train(pairs, tmp_path / "run", TrainSettings(budget=400.0, stop="auto"))
+    assert result.flat.seconds == pytest.approx(1.5 * result.flat.since, abs=15)
+    assert result.seconds == pytest.approx(result.flat.seconds * 4 / 3, abs=11)
+    assert result.seconds == pytest.approx(lagging[0])
+    assert result.seconds < 200
+
+
+def test_a_machine_without_pyav_trains_warns_and_is_done(pairs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.warns(UserWarning, match="PyAV is not installed"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    assert train(pairs, tmp_path / "run", TrainSettings(steps=2)).losses is None
+    monkeypatch.undo()
+    narrow_presets(monkeypatch.setitem)
+    train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    assert (tmp_path / "run" / TIME_LAPSE).exists()
+
+
+def test_a_gpu_with_too_little_memory_is_one_line_with_the_ways_out(pairs, tmp_path, monkeypatch):
+    def full(_trainer):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "setup", full)
+    with pytest.raises(MuecaError, match=r"more memory than the GPU has.*--batch.*--device cpu"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2))
+
+
+def test_a_run_at_step_0_goes_on_with_any_settings_of_its_preset_and_pairs(pairs, tmp_path):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=1), save_every=1)
+    checkpoint = load_newest(run)
+    clear(run)
+    save_checkpoint(run, dataclasses.replace(checkpoint, steps=0, seconds=0.0))  # as import leaves it
+    with pytest.raises(OutputError, match="preset small, not paper"):
+        train(pairs, run, TrainSettings(steps=2, preset="paper"))
+    other = TrainSettings(epochs=1, seed=5, stop="auto", batch=2)
+    assert train(pairs, run, other).steps == 3
+    with pytest.raises(OutputError, match="batch 2, not 1"):
+        train(pairs, run, dataclasses.replace(other, batch=1))
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_fresh_start_that_was_killed_amid_clearing_is_no_run_that_forbids_others(
+    pairs, tmp_path, monkeypatch, moment
+):
+    run, left = tmp_path / "run", [moment]
+    train(pairs, run, TrainSettings(steps=2))
+
+    def fatal(plain):
+        def call(*args, **named):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return plain(*args, **named)
+
+        return call
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        for owner, name in [(Path, "unlink"), (Path, "rename"), (shutil, "rmtree")]:
+            patch.setattr(owner, name, fatal(getattr(owner, name)))
+        clear(run)
+    other = TrainSettings(steps=1, seed=1)
+    if moment < 2:  # the old checkpoints are still whole
+        with pytest.raises(OutputError, match="seed 0, not 1"):
+            train(pairs, run, other)
+    else:
+        assert train(pairs, run, other).steps == 1
+        assert sorted(p.name for p in (run / SAMPLES).iterdir()) == ["step_00000000.jpg", "step_00000001.jpg"]
+
+
+def test_processes_wait_for_hours_where_the_first_must_learn_the_subject_from_targets(pairs, tmp_path, monkeypatch):
+    patience = []
+
+    def meet(_place, _device, *, patience_s):
+        patience.append(patience_s)
+        raise MuecaError("nobody came")
+
+    monkeypatch.setattr(training, "joined", meet)
+    monkeypatch.setattr(training, "_learn_subject", lambda *_, **__: None)
+    opened = training.open_dataset
+    for layout in ("pairs", "side by side"):
+        monkeypatch.setattr(training, "open_dataset", lambda *a, n=layout: dataclasses.replace(opened(*a), layout=n))
+        monkeypatch.setattr(training, "sha256_of_dataset", lambda _: "0" * 64)
+        monkeypatch.setattr(training, "read_part", lambda _data, part: read_split(pairs, part))
+        with pytest.raises(MuecaError, match="nobody came"):
+            train(pairs, tmp_path / "run")
+    assert patience == [600.0, 7200.0]
+
+
+def test_an_epoch_of_batches_has_fewer_steps_and_the_batch_is_the_runs(pairs, tmp_path):
+    run = tmp_path / "run"
+    assert train(pairs, run, TrainSettings(epochs=2, batch=2)).steps == 5
+    assert read_run(run).preset.batch == 2
+    with pytest.raises(OutputError, match="was trained with batch 2, not 1"):
+        train(pairs, run, TrainSettings(epochs=2))
+
+
+def test_a_run_goes_on_with_the_widths_it_was_begun_with(pairs, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2))
+    monkeypatch.setitem(PRESETS, "small", dataclasses.replace(NARROW["small"], width_generator=6))
+    assert train(pairs, run, TrainSettings(steps=3)).steps == 3
+    assert read_run(run).preset.width_generator == 4
+
+
+def test_a_run_whose_rates_never_fall_goes_on_by_another_kind_of_length(pairs, tmp_path):
+    steps = train(pairs, tmp_path / "run", TrainSettings(preset="paper", epochs=1)).steps
+    assert train(pairs, tmp_path / "run", TrainSettings(preset="paper", steps=steps + 1)).steps == steps + 1
+
+
+def test_going_on_under_another_rule_for_the_end_is_refused(pairs, tmp_path):
+    train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    with pytest.raises(OutputError, match="was trained with stop length, not auto"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=4, stop="auto"))
+
+
+def test_a_run_that_stopped_of_itself_says_since_when_it_had_not_risen():
+    result = TrainResult(Path("run"), 800, 60.0, None, None, Flat(600, 45.0, since=400), setup_seconds=0.0)
+    assert "stopped at step 800: the held-out SSIM had not risen by more than 0.002 since step 400" in of_training(
+        result, Path("run")
+    )
+    assert len(of_training(dataclasses.replace(result, flat=None), Path("run"))) == 1
+
+
+def test_only_a_long_wait_for_the_device_is_told():
+    result = TrainResult(Path("run"), 8, 60.0, None, None, None, setup_seconds=1.0)
+    assert not any("ready" in line for line in of_training(result, Path("run")))
+    slow = dataclasses.replace(result, setup_seconds=7.0)
+    assert any("made the device ready in 7 s" in line for line in of_training(slow, Path("run")))
+
+
+def test_a_batch_that_processes_cannot_share_equally_leaves_no_run_folder(pairs, tmp_path):
+    with pytest.raises(SettingsError, match="--batch 3"):
+        train(pairs, tmp_path / "run", TrainSettings(batch=3), place=Place(0, 2, 0, "localhost:1"))
+    assert not (tmp_path / "run").exists()
+
+
+_TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+_NARROW_MUECA = """
+import sys
+from toys import narrow_presets
+from mueca.cli import main
+narrow_presets(dict.__setitem__)
+sys.exit(main())
+"""
+
+
+def run_by_two(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Let torchrun start ``mueca`` with these arguments, its networks narrow, in two processes."""
+    (folder / "narrow_mueca.py").write_text(_NARROW_MUECA)
+    return start_two(folder / "narrow_mueca.py", *arguments)
+
+
+def start_two(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Let torchrun start the Python program with these arguments in two processes."""
+    command = [*_TORCHRUN, program, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_run_in_two_processes_of_which_one_speaks(pairs, tmp_path):
+    options = ["--batch", "2", "--device", "cpu"]
+    first = run_by_two(tmp_path, "train", pairs, tmp_path / "run", "--steps", "3", *options)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("3 steps in") == 1
+    further = run_by_two(tmp_path, "train", pairs, tmp_path / "run", "--steps", "5", *options)
+    assert further.returncode == 0, further.stderr
+    assert load_newest(tmp_path / "run").steps == 5
+    record = read_run(tmp_path / "run")
+    assert (record.num_processes, record.preset.batch) == (2, 2)
+    assert [point.steps for point in read_curve(tmp_path / "run")] == [0, 1, 2, 3, 4, 5]
+
+
+_SECOND_IS_STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from toys import narrow_presets
+from mueca.config import TrainSettings
+from mueca.distribution import read_place
+from mueca.errors import SettingsError
+from mueca.gan import Trainer
+from mueca.training import TrainingInterrupted, train
+narrow_presets(dict.__setitem__)
+place = read_place(os.environ)
+plain = Trainer.step
+def step(self, progress):
+    plain(self, progress)
+    if self.steps_taken == 4 and place.rank == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+Trainer.step = step
+seed = place.rank if sys.argv[3] == "seeds" else 0
+try:
+    train(Path(sys.argv[1]), Path(sys.argv[2]), TrainSettings(steps=40, batch=2, seed=seed, device="cpu"), place=place)
+except TrainingInterrupted as interrupt:
+    print(f"rank {place.rank} saved and stopped by {int(interrupt.signal_number)}", flush=True)
+except SettingsError as error:
+    print(error, flush=True)
+    sys.exit(2)
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_second_of_two_processes_stops_and_saves_both(pairs, tmp_path):
+    (tmp_path / "stopped.py").write_text(_SECOND_IS_STOPPED)
+    done = start_two(tmp_path / "stopped.py", pairs, tmp_path / "run", "same")
+    assert all(f"rank {rank} saved and stopped by 15" in done.stdout for rank in (0, 1)), done.stderr
+    assert load_newest(tmp_path / "run").steps == 4
+    assert not (tmp_path / "run" / TIME_LAPSE).exists()
+
+
+@pytest.mark.slow
+def test_two_processes_with_different_seeds_are_refused(pairs, tmp_path):
+    (tmp_path / "stopped.py").write_text(_SECOND_IS_STOPPED)
+    done = start_two(tmp_path / "stopped.py", pairs, tmp_path / "run", "seeds")
+    assert done.returncode != 0
+    assert "process 1 has other pairs, another seed or another preset than the first one" in done.stdout
+
+
+@pytest.mark.slow
+def test_when_the_first_of_two_processes_fails_the_other_stops_in_a_line(pairs, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / SETTINGS).write_text(json.dumps({"kind": "mueca run"}))
+    failed = run_by_two(tmp_path, "train", pairs, tmp_path / "photos", "--steps", "3", "--batch", "2")
+    assert failed.returncode != 0
+    assert failed.stderr.count("error: ") >= 1
+    assert "can't be read" in failed.stderr
+    assert "RuntimeError" not in failed.stderr
+
+
 # What goes wrong
 
 
@@ -495,39 +619,37 @@ def test_a_signal_while_a_run_that_is_done_is_looked_at_still_interrupts(pairs, 
         train(pairs, tmp_path / "run", TrainSettings(steps=2))
 
 
-def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_checkpoint(pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    at_step(monkeypatch, 4, lambda: Losses(float("nan"), 0.0, 0.0))
-    with pytest.raises(MuecaError, match=r"at step 4.*--seed"):
-        train(pairs, tmp_path / "run", TrainSettings(steps=9))
-    assert load_newest(tmp_path / "run").steps == 3
+def test_a_loss_that_is_no_number_stops_within_ten_steps_and_keeps_the_last_checkpoint(pairs, tmp_path, monkeypatch):
+    at_step(monkeypatch, 4, lambda: monkeypatch.setattr(Trainer, "losses", lambda _: Losses(float("nan"), 0.0, 0.0)))
+    with pytest.raises(MuecaError, match=r"at step 10.*--seed"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=12), save_every=3)
+    assert load_newest(tmp_path / "run").steps == 9
 
 
 def test_weights_that_are_no_numbers_are_never_saved(pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(Trainer, "is_finite", lambda self: self.steps_taken < 3)
     with pytest.raises(MuecaError, match="at step 3"):
-        train(pairs, tmp_path / "run", TrainSettings(steps=9))
+        train(pairs, tmp_path / "run", TrainSettings(steps=9), save_every=1)
     assert load_newest(tmp_path / "run").steps == 2
 
 
-@pytest.mark.parametrize("at", ["write_run", "write_subject", "save_generator"])
+@pytest.mark.parametrize("at", [(training, "write_run"), (training, "write_subject"), (journal, "save_generator")])
 def test_a_full_disk_elsewhere_is_one_line_too(pairs, tmp_path, monkeypatch, at):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", f"{tmp_path}/run/file")
 
-    monkeypatch.setattr(training, at, full)
+    monkeypatch.setattr(*at, full)
     with pytest.raises(OutputError, match=r"run/file: can't be written \(No space left on device\)"):
         train(pairs, tmp_path / "run", TrainSettings(steps=2))
 
 
-@pytest.mark.parametrize("at", ["write_run", "save_checkpoint"])
+@pytest.mark.parametrize("at", [(training, "write_run"), (journal, "save_checkpoint")])
 def test_a_full_disk_in_a_fresh_run_says_that_it_goes_on_without_fresh(pairs, tmp_path, monkeypatch, at):
     def full(*_):
-        with space_explained(tmp_path / "run" / "file") if at == "save_checkpoint" else nullcontext():
+        with space_explained(tmp_path / "run" / "file") if at[0] is journal else nullcontext():
             raise OSError(errno.ENOSPC, "No space left on device", f"{tmp_path}/run/file")
 
-    monkeypatch.setattr(training, at, full)
+    monkeypatch.setattr(*at, full)
     with pytest.raises(OutputError, match=r"run/file.*run the same command again, without --fresh$"):
         train(pairs, tmp_path / "run", TrainSettings(steps=2, fresh=True))
 
@@ -557,7 +679,6 @@ def test_what_a_kill_left_half_written_is_removed(pairs, tmp_path):
 
 def test_a_full_disk_names_the_path_and_the_run_goes_on_later(pairs, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -565,7 +686,7 @@ def test_a_full_disk_names_the_path_and_the_run_goes_on_later(pairs, tmp_path, m
     with monkeypatch.context() as patch:
         at_step(patch, 3, lambda: patch.setattr(Path, "write_bytes", full))
         with pytest.raises(OutputError, match=r"step_00000003.*(?i:no space left)"):
-            train(pairs, run, TrainSettings(steps=4))
+            train(pairs, run, TrainSettings(steps=4), save_every=1)
     assert load_newest(run).steps == 2
     assert train(pairs, run, TrainSettings(steps=4)).steps == 4
 
@@ -575,12 +696,18 @@ def test_a_full_disk_names_the_path_and_the_run_goes_on_later(pairs, tmp_path, m
 
 def test_a_run_folder_holds_all_it_takes_to_drive_and_to_repeat(pairs, tmp_path):
     run = tmp_path / "run"
-    train(pairs, run, TrainSettings(steps=5, seed=3, threads=1))
-    assert {SETTINGS, SUBJECT, GENERATOR, CHECKPOINTS, SAMPLES, TIME_LAPSE, "log"} <= {p.name for p in run.iterdir()}
+    train(pairs, run, TrainSettings(steps=5, seed=3, threads=1, precision="float32"))
+    assert {SETTINGS, SUBJECT, GENERATOR, CHECKPOINTS, SAMPLES, TIME_LAPSE, CURVE, "log"} <= {
+        p.name for p in run.iterdir()
+    }
     record = read_run(run)
     assert (record.settings.seed, record.preset, record.threads) == (3, NARROW["small"], 1)
     assert record.pairs == pairs
     assert len(record.pairs_sha256) == 64
+    assert record.device.startswith(("cpu: ", "cuda: "))
+    assert (record.precision, record.preset.batch, record.num_processes) == ("float32", 1, 1)
+    assert (record.settings.stop, record.versions.torch) == ("length", torch.__version__)
+    assert [point.steps for point in read_curve(run)] == [0, 1, 2, 3, 4, 5]
     test = read_split(pairs, "test")
     assert load_generator(run)(test.conditions).shape == test.targets.shape
 

@@ -1,7 +1,7 @@
 """mueca: a puppet from half a minute of video of one consenting person.
 
 Each command is one function of the same name: ``extract`` (``extract_all`` for several videos), ``coach``, ``train``,
-``drive``, ``evaluate``, ``convert``, ``run``, ``demo``.
+``drive``, ``evaluate``, ``convert``, ``import_reference`` (``mueca import``), ``export``, ``run``, ``demo``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _HOME_OF = {
     "train": "mueca.training",
     "drive": "mueca.reenactment",
     "evaluate": "mueca.evaluation",
+    "import_reference": "mueca.interchange",
+    "export": "mueca.interchange",
     "run": "mueca.pipeline",
     "demo": "mueca.showcase",
 }

@@ -4,7 +4,8 @@ A checkpoint is one folder, written beside and renamed whole::
 
     RUN/checkpoints/step_00000500/generator.safetensors, average.safetensors, discriminator.safetensors,
                                   adam_generator.safetensors, adam_discriminator.safetensors
-    RUN/checkpoints/step_00000500/state.json     steps, seconds, and the SHA-256 of each file and of itself
+    RUN/checkpoints/step_00000500/state.json     steps, seconds, where the held-out curve was found flat, and the
+                                                 SHA-256 of each file and of itself
 
 Safetensors doesn't notice a flipped bit, hence the SHA-256.
 """
@@ -25,8 +26,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mueca.config import DeviceName
-from mueca.errors import InputError, OutputError, SettingsError
+from mueca.config import DeviceName, Precision, PrecisionName, from_json, to_json
+from mueca.curve import Flat
+from mueca.errors import InputError, MuecaError, OutputError, SettingsError
 from mueca.files import whole_folder, write_whole
 from mueca.nets.building import build_generator
 from mueca.nets.painting import Painter, Statistics, painter
@@ -46,6 +48,8 @@ class Checkpoint:
     parts: dict[str, dict[str, Tensor]]
     steps: int
     seconds: float
+    flat: Flat | None = None
+    """Where the held-out curve was found flat, so that the run's end was brought forward."""
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
@@ -56,7 +60,8 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     path = run / CHECKPOINTS / f"step_{checkpoint.steps:08d}"
     try:
         with whole_folder(path, replace=True) as partial:
-            state = {"steps": checkpoint.steps, "seconds": checkpoint.seconds, "sha256": {}}
+            flat = None if checkpoint.flat is None else to_json(checkpoint.flat)
+            state = {"steps": checkpoint.steps, "seconds": checkpoint.seconds, "flat": flat, "sha256": {}}
             for name, tensors in checkpoint.parts.items():
                 data = _bytes_of(tensors)
                 (partial / f"{name}.safetensors").write_bytes(data)
@@ -128,6 +133,23 @@ def choose_device(name: DeviceName) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def choose_precision(name: PrecisionName, device: torch.device, *, bfloat16_on_cpu: bool) -> Precision:
+    """Return what networks train in there: for ``auto`` bfloat16 on a GPU that has it, and on such a CPU if wanted.
+
+    Raises SettingsError at a GPU that lacks what was asked for; a CPU that lacks it is slow at it.
+    """
+    if device.type == "cuda":
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch before 2.13 may not tell
+        has_it = bfloat16_on_cpu and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    if name == "bfloat16" and device.type == "cuda" and not has_it:
+        raise SettingsError("--precision bfloat16: this GPU can't compute in it; use --precision float32")
+    if name == "auto":
+        return "bfloat16" if has_it else "float32"
+    return name
+
+
 def use_threads(threads: int | None) -> int:
     """Let the networks run on that many CPU threads (None: leave PyTorch's choice) and return how many they are."""
     if threads is not None:
@@ -141,8 +163,9 @@ def _load(folder: Path) -> Checkpoint:
         if state.pop("sha256_of_state") != _sha256_of_json(state):
             raise ValueError(f"{_STATE} was changed")
         parts = {name: _load_part(folder / f"{name}.safetensors", digest) for name, digest in state["sha256"].items()}
-        return Checkpoint(parts, int(state["steps"]), float(state["seconds"]))
-    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        flat = None if state.get("flat") is None else from_json(Flat, state["flat"])
+        return Checkpoint(parts, int(state["steps"]), float(state["seconds"]), flat)
+    except (MuecaError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder}: is damaged ({error})") from error
 
 

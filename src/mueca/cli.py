@@ -17,10 +17,12 @@ from mueca import summaries
 from mueca.config import (
     BatchSettings,
     CoachSettings,
+    CompareSettings,
     ConvertSettings,
     DemoSettings,
     DriveSettings,
-    EvaluateSettings,
+    ExportSettings,
+    ImportSettings,
     RunSettings,
     TrainSettings,
 )
@@ -50,6 +52,7 @@ class Positional:
     help: str
     many: bool = False
     default: Path | None = None
+    optional: bool = False
 
     def options(self) -> dict[str, Any]:
         """Return what ``add_argument`` takes for it."""
@@ -57,6 +60,8 @@ class Positional:
         options: dict[str, Any] = {"type": Path, "metavar": self.name.upper(), "help": self.help + shown}
         if self.default:
             options |= {"nargs": "?", "default": self.default}
+        elif self.optional:
+            options |= {"nargs": "?"}
         return options | ({"nargs": "+"} if self.many else {})
 
 
@@ -105,11 +110,17 @@ def convert_command(arguments: argparse.Namespace, settings: ConvertSettings) ->
 
 
 def train_command(arguments: argparse.Namespace, settings: TrainSettings) -> None:
+    from mueca.distribution import read_place
     from mueca.foreign import open_dataset
     from mueca.training import train
 
-    _print(summaries.of_notes(open_dataset(arguments.pairs, settings.condition).notes))  # before hours go into a guess
-    result = train(arguments.pairs, arguments.run, settings, show_progress=True)
+    place = read_place(os.environ)
+    speaks = place.rank == 0
+    if speaks:  # before hours go into a guess
+        _print(summaries.of_notes(open_dataset(arguments.pairs, settings.condition).notes))
+    result = train(arguments.pairs, arguments.run, settings, show_progress=speaks, place=place)
+    if not speaks:
+        return
     _print(summaries.of_training(result, arguments.run))
     drive = "" if result.undrivable else f"; mueca drive {arguments.run} DRIVER.mp4 OUT.mp4"
     print(f"next: mueca evaluate {arguments.run}{drive}")
@@ -121,10 +132,31 @@ def drive_command(arguments: argparse.Namespace, settings: DriveSettings) -> Non
     _print_driven(drive(arguments.run, arguments.video, arguments.out, settings, show_progress=True))
 
 
-def evaluate_command(arguments: argparse.Namespace, settings: EvaluateSettings) -> None:
-    from mueca.evaluation import evaluate
+def evaluate_command(arguments: argparse.Namespace, settings: CompareSettings) -> None:
+    from mueca.evaluation import compare, evaluate
 
-    _print(summaries.of_metrics(evaluate(arguments.run, settings, show_progress=True)))
+    runs = [*([arguments.run] if arguments.run else []), *settings.compare]
+    if settings.compare:
+        _print(summaries.of_comparison(compare(runs, settings.evaluate, out=settings.out, show_progress=True)))
+        return
+    if not runs:
+        raise SettingsError("evaluate: name the folder of a run: mueca evaluate RUN")
+    _print(summaries.of_metrics(evaluate(runs[0], settings.evaluate, show_progress=True)))
+    print(f"look at {runs[0] / 'report.html'}")
+
+
+def import_command(arguments: argparse.Namespace, settings: ImportSettings) -> None:
+    from mueca.interchange import import_reference
+
+    result = import_reference(arguments.generator, arguments.run, settings, show_progress=True)
+    _print(summaries.of_import(result))
+    print(f"next: mueca evaluate {arguments.run}; mueca train {settings.pairs} {arguments.run} --preset paper")
+
+
+def export_command(arguments: argparse.Namespace, settings: ExportSettings) -> None:
+    from mueca.interchange import export
+
+    _print(summaries.of_export(export(arguments.run, arguments.out, settings)))
 
 
 def run_command(arguments: argparse.Namespace, settings: RunSettings) -> None:
@@ -192,9 +224,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "evaluate": Command(
         evaluate_command,
-        EvaluateSettings,
-        (Positional("run", "folder of a run"),),
-        "measure a run on its held-out frames",
+        CompareSettings,
+        (Positional("run", "folder of a run", optional=True),),
+        "measure a run on its held-out frames and with a driver, and lay runs side by side; writes a report",
         "mueca evaluate run/",
     ),
     "convert": Command(
@@ -203,6 +235,23 @@ COMMANDS: dict[str, Command] = {
         (Positional("pairs", "pairs in any layout that train reads"), Positional("out", "folder to write")),
         "write pairs as pix2pix's side-by-side pictures, for the reference trainer",
         "mueca convert pairs/ side_by_side/",
+    ),
+    "import": Command(
+        import_command,
+        ImportSettings,
+        (
+            Positional("generator", "the reference's generator, unet_256 with batch norm: latest_net_G.pth"),
+            Positional("run", "folder for the run"),
+        ),
+        "make a run of a generator that the reference PyTorch implementation trained",
+        "mueca import latest_net_G.pth run/ --pairs pairs/",
+    ),
+    "export": Command(
+        export_command,
+        ExportSettings,
+        (Positional("run", "folder of a run"), Positional("out", "folder to write the files to")),
+        "write a run's networks as files of another program",
+        "mueca export run/ exported/ --format reference",
     ),
     "run": Command(
         run_command,

@@ -68,7 +68,7 @@ def _require_workers(value: int | None) -> None:
 
 
 def _require_length(name: str, value: float) -> None:
-    _require(0 < value <= _LONGEST, name, value, f"more than 0 and at most {_LONGEST:.0e}")
+    _require(0 < value <= LONGEST, name, value, f"more than 0 and at most {LONGEST:.0e}")
 
 
 DetectorName = Literal["yunet", "ssd", "hog"]
@@ -88,103 +88,15 @@ _CONDITION_HELP = (
     "which half of other people's pictures is the condition: left or right of pictures A|B (the reference's AtoB and "
     "BtoA), tagged or input of the report's folders; when not named: left, and tagged"
 )
-_LONGEST = 1e12
+LONGEST = 1e12
 """Epochs, steps or seconds: beyond all use, and still exact as a float."""
 _PRESETS_LENGTH_HELP = "when no length is named: 10 minutes for small, 50 epochs for paper"
 
 
 LengthKind = Literal["epochs", "steps", "budget"]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A recipe of networks, losses and schedule. Images are in [-1, 1]; rates are Adam's."""
-
-    generator: Literal["unet", "compact"]
-    """unet: pix2pix's U-Net (transposed convolutions, batch norm); compact: see mueca.nets.compact."""
-    width_generator: int
-    """Channels of the generator's first block: pix2pix's ngf."""
-    width_discriminator: int
-    norm_discriminator: Literal["batch", "instance"]
-    learning_rate_generator: float
-    learning_rate_discriminator: float
-    rate_falls_from: float
-    """Share of the run after which both rates fall linearly to zero; 1.0: never."""
-    average_decay: float
-    """Decay per step of the running average of the generator's weights that is saved; 0: the last weights."""
-    lambda_l1: float
-    dropout: float
-    jitter_size_px: int
-    """Pairs are resized to this and a random 256 x 256 crop is taken; 256: no jitter."""
-    mirror: bool
-    """Half of the pairs are mirrored: right for faces in general, wrong for one person's parting."""
-    discriminator_window_px: int
-    """Side of the random window that the discriminator sees at each step; 256: the whole picture."""
-    length_kind: LengthKind
-    length: float
-    """What is trained for when the settings name no length; a budget is in seconds."""
-
-    def __post_init__(self) -> None:
-        # A preset also comes from a run folder someone sent: it must not ask for a net as big as a house.
-        for name, (least, most) in _PRESET_RANGES.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise SettingsError(f"preset's {name} {value}: must be from {least} to {most}")
-
-
-_PRESET_RANGES: dict[str, tuple[float, float]] = {
-    "width_generator": (1, 512),
-    "width_discriminator": (1, 512),
-    "learning_rate_generator": (1e-9, 1.0),
-    "learning_rate_discriminator": (1e-9, 1.0),
-    "rate_falls_from": (0.0, 1.0),
-    "average_decay": (0.0, 0.99999),
-    "lambda_l1": (0.0, 1e6),
-    "dropout": (0.0, 0.99),
-    "jitter_size_px": (SIZE_PX, 4 * SIZE_PX),
-    "discriminator_window_px": (24, SIZE_PX),  # below 24 the PatchGAN has no logit left
-    "length": (1e-3, _LONGEST),
-}
-
-PRESETS: dict[str, Preset] = {
-    # Isola et al., CVPR 2017, as their PyTorch code builds it; 50 epochs is the report's.
-    "paper": Preset(
-        generator="unet",
-        width_generator=64,
-        width_discriminator=64,
-        norm_discriminator="batch",
-        learning_rate_generator=2e-4,
-        learning_rate_discriminator=2e-4,
-        rate_falls_from=1.0,
-        average_decay=0.0,
-        lambda_l1=100.0,
-        dropout=0.5,
-        jitter_size_px=286,
-        mirror=True,
-        discriminator_window_px=256,
-        length_kind="epochs",
-        length=50,
-    ),
-    # For 2 CPU cores, chosen on d9 and an actor by held-out SSIM after equal numbers of steps, 600 to 1,500.
-    # Jitter cost .015 there; lambda 300 and the rate of 1e-3 brought .010 and .012 over 100 and 4e-4.
-    "small": Preset(
-        generator="compact",
-        width_generator=48,
-        width_discriminator=32,
-        norm_discriminator="instance",
-        learning_rate_generator=1e-3,
-        learning_rate_discriminator=2e-4,
-        rate_falls_from=0.5,
-        average_decay=0.998,
-        lambda_l1=300.0,
-        dropout=0.0,
-        jitter_size_px=256,
-        mirror=False,
-        discriminator_window_px=128,
-        length_kind="budget",
-        length=600,
-    ),
-}
+StopRule = Literal["length", "auto"]
+Precision = Literal["float32", "bfloat16"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -258,9 +170,21 @@ class TrainSettings:
     )
     budget: float | None = setting(
         None,
-        f"train for this much training time: 90s, 5m, 1h; not with --epochs or --steps; {_PRESETS_LENGTH_HELP}",
+        "train for this much training time and make the best of it: 90s, 5m, 1h; the schedule is scaled to it, so that "
+        f"a longer one raises rates that had fallen; not with --epochs or --steps; {_PRESETS_LENGTH_HELP}",
         parse=parse_duration,
         metavar="TIME",
+    )
+    stop: StopRule = setting(
+        "length",
+        "auto: stop when the held-out frames are painted no better than before (their numbers are then a little "
+        "flattering); the length is the most that it may take",
+    )
+    batch: int | None = setting(
+        None, "pairs a step, over all processes; when not named: the preset's, which is 1", metavar="N"
+    )
+    precision: PrecisionName = setting(
+        "auto", "numbers that the networks compute in; auto: bfloat16 where the device is made for it, else float32"
     )
     seed: int = setting(0, "seed of the weights, the order of the pairs, jitter and dropout")
     condition: ConditionHalf | None = setting(None, _CONDITION_HELP)
@@ -275,6 +199,7 @@ class TrainSettings:
         for name, value in lengths.items():
             _require_length(name, value)
         _require(0 <= self.seed <= 2**62, "seed", self.seed, "from 0 to 2**62")
+        _require(self.batch is None or 1 <= self.batch <= 1024, "batch", self.batch, "from 1 to 1024")
         _require_threads(self.threads)
         if len(lengths) > 1:
             raise SettingsError(f"--{' and --'.join(lengths)} contradict each other; name one of them")
@@ -305,10 +230,17 @@ class DriveSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """How ``evaluate`` measures a run on its held-out frames."""
+    """How ``evaluate`` measures a run on its held-out frames, and how well it follows a driver."""
 
     pairs: Path | None = setting(None, "pairs folder, if it is no longer where the run was trained")
     save_fakes: bool = setting(False, "write every test fake to RUN/fakes/")
+    driver: Path | None = setting(
+        None, "a driver's video: measure as well how the run follows it, and whether the subject stays the subject"
+    )
+    driver_face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
+    truth: Path | None = setting(
+        None, "a video of the subject doing frame by frame what the driver does, where there is one; with --driver"
+    )
     detector: DetectorName | None = setting(None, _DETECTOR_HELP)
     min_score: float | None = setting(None, _MIN_SCORE_HELP)
     models: Path | None = setting(None, _MODELS_HELP)
@@ -316,8 +248,28 @@ class EvaluateSettings:
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
 
     def __post_init__(self) -> None:
+        parse_face(self.driver_face)
         _require_min_score(self.min_score)
         _require_threads(self.threads)
+        if self.truth and not self.driver:
+            raise SettingsError(f"--truth {self.truth}: is the truth for a driver; name its video with --driver")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """How ``evaluate`` measures a run, and lays several side by side."""
+
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    compare: tuple[Path, ...] = setting(
+        (), "lay these runs, trained on the same pairs, side by side; those without metrics are measured", metavar="RUN"
+    )
+    out: Path | None = setting(
+        None, "write the page that compares here; when not named: compare.html in the first run", metavar="FILE"
+    )
+
+    def __post_init__(self) -> None:
+        if self.out and not self.compare:
+            raise SettingsError(f"--out {self.out}: is for the page that compares runs; name them with --compare")
 
 
 @dataclass(frozen=True)
@@ -327,6 +279,33 @@ class ConvertSettings:
     condition: Literal["left", "right"] = setting("left", "the half of the written pictures that is the condition")
     from_condition: ConditionHalf | None = setting(None, f"in reading: {_CONDITION_HELP}")
     fresh: bool = setting(False, "replace what an earlier convert wrote")
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """How ``import`` makes a run from the reference's files."""
+
+    pairs: Path | None = setting(None, "folder of the pairs to evaluate on and to go on training with; needed")
+    discriminator: Path | None = setting(
+        None, "the discriminator's file; when not named: one whose weights are drawn from the seed", metavar="D.pth"
+    )
+    seed: int = setting(0, "seed of what isn't in the files, and of training that goes on")
+    condition: ConditionHalf | None = setting(None, _CONDITION_HELP)
+    detector: DetectorName | None = setting(None, f"for other people's pictures: {_DETECTOR_HELP}")
+    models: Path | None = setting(None, _MODELS_HELP)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed <= 2**62, "seed", self.seed, "from 0 to 2**62")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """How ``export`` writes a run's networks for other programs."""
+
+    format: Literal["reference"] = setting(
+        "reference", "reference: the files of the reference PyTorch implementation, for runs of preset paper"
+    )
+    fresh: bool = setting(False, "replace what an earlier export wrote")
 
 
 @dataclass(frozen=True)
@@ -362,12 +341,16 @@ class DemoSettings:
 
 
 def to_json(settings: Any) -> dict[str, Any]:
-    """Return the dataclass as plain JSON values (paths become text)."""
-    return {
-        f.name: to_json(v) if dataclasses.is_dataclass(v) else str(v) if isinstance(v, Path) else v
-        for f in dataclasses.fields(settings)
-        for v in [getattr(settings, f.name)]
-    }
+    """Return the dataclass as plain JSON values: paths become text, and tuples lists."""
+    return {f.name: _plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def from_json(kind: type[S], values: dict[str, Any]) -> S:
@@ -390,9 +373,20 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
             return Path(value)
         if option is float and type(value) is int and abs(value) <= sys.float_info.max:
             return float(value)
+        if typing.get_origin(option) is tuple and isinstance(value, (tuple, list)):
+            return _typed_items(name, typing.get_args(option), value)
         if typing.get_origin(option) in (dict, list) and isinstance(value, typing.get_origin(option)):
             return value
         if isinstance(option, type) and type(value) is option:
             return value
     wanted = " or ".join(getattr(option, "__name__", str(option)) for option in options)
     raise SettingsError(f"setting {name!r} is {value!r}; it must be {wanted}")
+
+
+def _typed_items(name: str, hints: tuple[Any, ...], values: typing.Sequence[Any]) -> tuple[Any, ...]:
+    """Return the items as a tuple of these types; ``(float, ...)`` takes any number of them."""
+    if hints[1:] == (...,):
+        hints = hints[:1] * len(values)
+    if len(hints) != len(values):
+        raise SettingsError(f"setting {name!r} has {len(values)} items; it must have {len(hints)}")
+    return tuple(_typed(name, hint, value) for hint, value in zip(hints, values, strict=True))

@@ -59,7 +59,8 @@ def settings_from(kind: type[S], arguments: argparse.Namespace, **defaults: Any)
         if dataclasses.is_dataclass(hint):
             values[field.name] = settings_from(typing.cast(type, hint), arguments, **defaults)
         elif field.name in given:
-            values[field.name] = given[field.name]
+            several = typing.get_origin(hint) is tuple
+            values[field.name] = tuple(given[field.name]) if several else given[field.name]
     return kind(**values)
 
 
@@ -74,10 +75,13 @@ def _flat_fields(kind: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
 
 def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
     """Return what ``add_argument`` takes for a field: absent on the command line, it is absent from the result."""
-    shown = "" if field.default is None or field.default is False else f" (default: {field.default})"
+    is_shown = field.default is not None and field.default is not False and field.default != ()
+    shown = f" (default: {field.default})" if is_shown else ""
     options: dict[str, Any] = {"help": field.metadata["help"] + shown, "default": argparse.SUPPRESS, "dest": field.name}
     if hint is bool:
         return options | {"action": "store_true"}
+    if typing.get_origin(hint) is tuple:  # (Path, ...)
+        options["nargs"], hint = "+", typing.get_args(hint)[0]
     union = typing.get_origin(hint) in (Union, types.UnionType)
     (hint,) = [h for h in typing.get_args(hint) if h is not type(None)] if union else [hint]
     if typing.get_origin(hint) is Literal:

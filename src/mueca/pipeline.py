@@ -36,8 +36,8 @@ def run(
 ) -> RunSummary:
     """Learn to paint the face in ``subject``, and paint it making the expressions of the face in ``driver``.
 
-    Writes ``OUT_DIR/pairs``, ``OUT_DIR/run`` and ``OUT_DIR/driven.mp4``. The same call goes on where it stopped.
-    Raises MuecaError as its stages do; both videos are opened before the long work begins.
+    Writes ``OUT_DIR/pairs``, ``OUT_DIR/run`` with its report, and ``OUT_DIR/driven.mp4``. The same call goes
+    on where it stopped. Raises MuecaError as its stages do; both videos are opened before the long work begins.
     """
     settings = settings or RunSettings()
     VideoReader(driver)
@@ -45,6 +45,8 @@ def run(
     manifest = extract(subject, pairs, settings.extract, show_progress=show_progress)
     training = train(pairs, run_folder, settings.train, show_progress=show_progress)
     measuring = EvaluateSettings(
+        driver=driver,
+        driver_face=settings.drive.driver_face,
         detector=settings.drive.detector,
         min_score=settings.drive.min_score,
         models=settings.drive.models,

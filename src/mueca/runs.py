@@ -7,6 +7,7 @@
     RUN/generator.safetensors   the generator to drive with, renewed at each checkpoint
     RUN/checkpoints/            the newest two, see mueca.checkpoint
     RUN/samples/, samples.mp4   Condition | Ground truth | Prediction while it learned
+    RUN/curve.json              how near it came to the held-out frames while it learned, see mueca.curve
     RUN/log/                    TensorBoard's
 """
 
@@ -22,9 +23,10 @@ from dataclasses import dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
 
-from mueca.config import LengthKind, Preset, TrainSettings, from_json, to_json
+from mueca.config import LengthKind, Precision, TrainSettings, from_json, to_json
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.files import write_whole
+from mueca.presets import Preset
 from mueca.version import VERSION
 
 SETTINGS = "settings.json"
@@ -34,7 +36,10 @@ SAMPLES = "samples"
 LOG = "log"
 TIME_LAPSE = "samples.mp4"
 
-_MADE_HERE = (CHECKPOINTS, SAMPLES, LOG, TIME_LAPSE, GENERATOR, "subject.json", "metrics.json", "fakes")
+_MADE_HERE = (
+    GENERATOR, CHECKPOINTS, SAMPLES, LOG, TIME_LAPSE,
+    "subject.json", "curve.json", "metrics.json", "report.html", "compare.html", "fakes",
+)  # fmt: skip
 _LOCK = ".lock"
 _KIND = "mueca run"
 
@@ -66,6 +71,11 @@ class Run:
     pairs_sha256: str
     threads: int
     """Threads that the networks ran on; the same bits come back with the same number only."""
+    num_processes: int = 1
+    precision: Precision = "float32"
+    """What the networks computed in, as it was resolved; the batch stands in the preset."""
+    device: str = ""
+    """What the networks ran on last: the kind, and which one."""
     versions: Versions = field(default_factory=Versions)
 
 
@@ -114,19 +124,35 @@ def _has_settings(run: Path) -> bool:
     return isinstance(values, dict) and values.get("kind") == _KIND
 
 
+def newest_step(run: Path) -> int | None:
+    """Return the step of the run's newest checkpoint, by its name; None where there is none."""
+    names = [path.name.removeprefix("step_") for path in (run / CHECKPOINTS).glob("step_*")]
+    return max((int(name) for name in names if name.isdecimal()), default=None)
+
+
+def is_empty(run: Path) -> bool:
+    """Return whether nothing that was learned lies there: a fresh start was killed before it saved anything."""
+    return newest_step(run) is None and not (run / GENERATOR).exists()
+
+
 def require_same(run: Path, earlier: Run, wanted: Run) -> None:
     """Raise OutputError, naming the first difference, unless ``wanted`` can go on where ``earlier`` stopped.
 
-    Device, threads, the place of the pairs and a longer length may differ.
+    Device, precision, threads, processes, the place of the pairs and a longer length may differ, and the kind of length
+    where the rates don't depend on it. At step 0, as an imported run stands, only the networks and the pairs decide.
+    Rates follow the share of the length: a longer one raises again those that had fallen.
     """
+    is_begun = newest_step(run) != 0
+    decisive = ("length_kind", "pairs_sha256") if is_begun and wanted.preset.rate_falls_from < 1 else ("pairs_sha256",)
     differences = [
         (name.replace("_", " "), getattr(earlier, name), getattr(wanted, name))
-        for name in ("length_kind", "pairs_sha256")
+        for name in decisive
         if getattr(earlier, name) != getattr(wanted, name)
     ]
     for part in ("settings", "preset"):
         before, now = getattr(earlier, part), getattr(wanted, part)
-        names = ("preset", "seed") if part == "settings" else [f.name for f in fields(before)]
+        names = ["preset", "seed", "stop"] if part == "settings" else [f.name for f in fields(before)]
+        names = names if is_begun else [n for n in names if n in ("preset", "width_generator", "width_discriminator")]
         differences += [
             (n, getattr(before, n), getattr(now, n)) for n in names if getattr(before, n) != getattr(now, n)
         ]
@@ -137,11 +163,12 @@ def require_same(run: Path, earlier: Run, wanted: Run) -> None:
 
 
 def clear(run: Path) -> None:
-    """Remove an earlier run's files, and nothing that mueca didn't make."""
+    """Remove an earlier run's files, and nothing that mueca didn't make; after ``remove_partials``."""
     for name in _MADE_HERE:
         path = run / name
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            # Renamed first: a kill leaves no half of a checkpoint, and remove_partials takes the rest.
+            shutil.rmtree(path.rename(run / f".{name}.partial"))
         else:
             path.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ import pooch
 from mueca.actors import ACTORS, CLIP_FPS, actor_clip, landmarks_of, render, standard_performance
 from mueca.config import SIZE_PX, DemoSettings, DriveSettings, EvaluateSettings, ExtractSettings, TrainSettings
 from mueca.errors import OutputError
-from mueca.evaluation import Metrics, evaluate
+from mueca.evaluation import REPORT, Metrics, evaluate
 from mueca.extraction import extract
 from mueca.face.crop import CropRule, crop_transforms, cut_crop
 from mueca.files import write_whole
@@ -43,7 +43,7 @@ class DemoSummary:
     videos: dict[str, Path]
     """By subject: the video in which the other actor drives it."""
     metrics: dict[str, Metrics]
-    """By subject: on its own held-out frames."""
+    """By subject: on its own held-out frames, and driven by the other beside the truth."""
 
 
 def demo(
@@ -64,8 +64,17 @@ def demo(
     clips_folder = settings.clips or Path(pooch.os_cache("mueca")) / "actors"
     clips = {name: actor_clip(name, clips_folder, show_progress=show_progress) for name in ACTORS}
     metrics, videos, columns = {}, {}, []
-    for name, clip in clips.items():
-        metrics[name] = _learn(clip, out_dir / name, settings, show_progress=show_progress)
+    for subject, driver in PAIRINGS:
+        truth = actor_clip(subject, clips_folder, act=driver, show_progress=show_progress)
+        _learn(clips[subject], out_dir / subject, settings, show_progress=show_progress)
+        measuring = EvaluateSettings(
+            driver=clips[driver],
+            truth=truth,
+            models=settings.models,
+            device=settings.device,
+            threads=settings.threads,
+        )
+        metrics[subject] = evaluate(out_dir / subject / "run", measuring, show_progress=show_progress)
     for subject, driver in PAIRINGS:
         stem = f"{subject}_driven_by_{driver}"
         run = out_dir / subject / "run"
@@ -88,7 +97,7 @@ def _require_free(out_dir: Path) -> None:
         raise OutputError(f"{out_dir}: holds something else ({(strange or ['a file'])[0]}); name another folder")
 
 
-def _learn(clip: Path, folder: Path, settings: DemoSettings, *, show_progress: bool) -> Metrics:
+def _learn(clip: Path, folder: Path, settings: DemoSettings, *, show_progress: bool) -> None:
     extract(
         clip,
         folder / "pairs",
@@ -99,8 +108,6 @@ def _learn(clip: Path, folder: Path, settings: DemoSettings, *, show_progress: b
         budget=settings.budget, device=settings.device, threads=settings.threads, fresh=settings.fresh
     )
     train(folder / "pairs", folder / "run", training, show_progress=show_progress)
-    measuring = EvaluateSettings(models=settings.models, device=settings.device, threads=settings.threads)
-    return evaluate(folder / "run", measuring, show_progress=show_progress)
 
 
 def _columns(comparison: Path, subject: str, driver: str) -> list[list[Array]]:
@@ -134,7 +141,8 @@ def _page(metrics: dict[str, Metrics]) -> str:
         f'<video src="{subject}_driven_by_{driver}_compare.mp4" controls loop muted autoplay width="{3 * SIZE_PX}">'
         f"</video><p>Left to right: the driver, the condition, the painted subject. Alone: "
         f'<a href="{subject}_driven_by_{driver}.mp4">{subject}_driven_by_{driver}.mp4</a></p>'
-        f"{_table(metrics[subject])}</section>"
+        f"{_table(metrics[subject])}"
+        f'<p>Much more about it: <a href="{subject}/run/{REPORT}">the report of actor {subject}</a></p></section>'
         for subject, driver in PAIRINGS
     )
     rows = ", ".join(ROWS)
@@ -142,14 +150,26 @@ def _page(metrics: dict[str, Metrics]) -> str:
 
 
 def _table(metrics: Metrics) -> str:
+    own = [(name.upper(), getattr(metrics, name)) for name in ("ssim", "psnr", "l1", "akd")]
     rows = "".join(
-        f"<tr><td>{name.upper()}</td><td>{score.value:.3f}</td><td>{score.mean_face:.3f}</td></tr>"
-        for name in ("ssim", "psnr", "l1", "akd")
-        for score in [getattr(metrics, name)]
+        f"<tr><td>{name}</td><td>{score.value:.3f}</td><td>{score.mean_face:.3f}</td></tr>"
+        for name, score in own
+        if score
     )
     return (
         f"<table><tr><th>on {metrics.num_frames} held-out frames</th><th>this run</th><th>mean face</th></tr>"
-        f"{rows}</table>"
+        f"{rows}</table>{_beside_truth(metrics)}"
+    )
+
+
+def _beside_truth(metrics: Metrics) -> str:
+    driven = metrics.driver
+    if driven is None or driven.ssim is None or driven.akd is None:
+        return ""
+    leak = "" if driven.leak is None else f", shape leak {driven.leak:.0%}"
+    return (
+        f"<p>Driven, beside the truth: SSIM {driven.ssim.value:.3f}, landmark error "
+        f"{100 * driven.akd.value:.1f} % of the distance of the eyes{leak}.</p>"
     )
 
 

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mueca.curve import LEAST_RISE
+
 if TYPE_CHECKING:
     from mueca.coaching import Report
     from mueca.config import CoachSettings
     from mueca.conversion import Conversion
-    from mueca.evaluation import Metrics
+    from mueca.evaluation import Comparison, Driven, Metrics, Score
+    from mueca.interchange import Exported, Imported
     from mueca.pairs import Manifest
     from mueca.reenactment import DriveSummary
     from mueca.training import TrainResult
 
 _FIRST = 3
 """So many frame numbers are shown of those that something befell."""
+_WORTH_TELLING_S = 2.0
 
 
 def of_pairs(manifest: Manifest, pairs: Path) -> list[str]:
@@ -49,6 +53,13 @@ def of_coaching(report: Report, settings: CoachSettings) -> list[str]:
 def of_training(result: TrainResult, run: Path) -> list[str]:
     """Return how far training came."""
     lines = [f"{run}: {result.steps} steps in {result.seconds:.0f} s of training; samples in {run / 'samples'}"]
+    if result.flat:
+        lines.append(
+            f"stopped at step {result.steps}: the held-out SSIM had not risen by more than {LEAST_RISE} since step "
+            f"{result.flat.since}"
+        )
+    if result.setup_seconds > _WORTH_TELLING_S:
+        lines.append(f"made the device ready in {result.setup_seconds:.0f} s, which count as no training")
     return lines + ([f"note: {run}: can't be driven: {result.undrivable}"] if result.undrivable else [])
 
 
@@ -66,21 +77,109 @@ def of_conversion(result: Conversion, out: Path) -> list[str]:
     ]
 
 
+def of_import(result: Imported) -> list[str]:
+    """Return what the run was made of."""
+    origin = f"from {result.discriminator}" if result.discriminator else "drawn from the seed"
+    lines = [
+        f"{result.run}: at step 0: generator of width {result.width_generator}, "
+        f"discriminator of width {result.width_discriminator} {origin}"
+    ]
+    return lines + ([f"note: {result.run}: can't be driven: {result.undrivable}"] if result.undrivable else [])
+
+
+def of_export(result: Exported) -> list[str]:
+    """Return what was written."""
+    return [f"wrote {result.generator} and {result.discriminator.name}, as of step {result.steps}"]
+
+
 def of_metrics(metrics: Metrics) -> list[str]:
-    """Return a table of the metrics beside the mean face's, and the verdict."""
-    lines = [f"{'on ' + str(metrics.num_frames) + ' held-out frames':>24}  {'this run':>8}  {'mean face':>9}"]
-    for name, unit in (("l1", ""), ("psnr", " dB"), ("ssim", ""), ("akd", "")):
-        score = getattr(metrics, name)
-        if score is None:  # pictures without faces
-            continue
-        digits = 1 if unit else 4
-        lines.append(f"{name + unit:>24}  {score.value:8.{digits}f}  {score.mean_face:9.{digits}f}")
-    if metrics.undetected:
-        lines.append(f"{'fakes without a face':>24}  {metrics.undetected:8d}")
+    """Return a table of the metrics beside the trivial answers' and the real clip's, the driver's part, the verdict."""
+    from mueca.evaluation.scores import HELD_OUT_METRICS
+
+    lines = [
+        f"{'on ' + str(metrics.num_frames) + ' held-out frames':>24}  {'this run':>8}  {'95 % interval':>15}  "
+        f"{'mean face':>9}  {'nearest':>7}  {'real':>6}"
+    ]
+    known = [(name, score) for name in HELD_OUT_METRICS if (score := getattr(metrics, name)) is not None]
+    lines += [_score_line(name, score) for name, score in known if name != "undetected" or metrics.num_undetected]
+    if metrics.driver:
+        lines += _of_driver(metrics.driver)
     verdict = (
         "beats the mean face and follows the landmarks" if metrics.trained else "not trained yet: go on for longer"
     )
-    return [*lines, f"{'verdict':>24}  {verdict}"]
+    lines.append(f"{'verdict':>24}  {verdict}")
+    return lines + ([f"left out: {', '.join(metrics.left_out)}; the report says why"] if metrics.left_out else [])
+
+
+def of_comparison(comparison: Comparison) -> list[str]:
+    """Return a table with a column for each run, numbers and intervals, and where the page lies."""
+    from mueca.evaluation.scores import HELD_OUT_METRICS
+
+    reports = comparison.reports
+    header = "".join(f"  {_short(str(report.run)):>24}" for report in reports)
+    lines = [f"{'on ' + str(reports[0].metrics.num_frames) + ' held-out frames':>24}{header}"]
+    for name in HELD_OUT_METRICS:
+        scores = [getattr(report.metrics, name) for report in reports]
+        if any(score is not None for score in scores):
+            cells = "".join(f"  {_with_interval(name, score):>24}" for score in scores)
+            lines.append(f"{_label(name):>24}{cells}")
+    return [*lines, f"look at {comparison.page}"]
+
+
+def _score_line(name: str, score: Score) -> str:
+    ends = _shown_interval(name, score)
+    return (
+        f"{_label(name):>24}  {_shown(name, score.value):>8}  {ends:>15}  {_shown(name, score.mean_face):>9}  "
+        f"{_shown(name, score.nearest_frame):>7}  {_shown(name, score.real):>6}"
+    ).rstrip()
+
+
+def _of_driver(driven: Driven) -> list[str]:
+    """Return how the run follows a driver's video, a line for each number that is known."""
+    lines = [f"{'driven by':>24}  {driven.driver_name}: {driven.num_frames} of {driven.num_followed} frames"]
+    numbers = [f"{name} {value:.2f}" for name, value in driven.followed.items() if value is not None]
+    lines += [f"{'follows (correlation)':>24}  {', '.join(numbers)}"] if numbers else []
+    lines += [f"{'shape leak':>24}  {driven.leak:.0%}"] if driven.leak is not None else []
+    if driven.identity:
+        beside = {"real frames": driven.identity.real, "the driver": driven.identity_driver}
+        told = [f"{who} {value:.2f}" for who, value in beside.items() if value is not None]
+        lines.append(f"{'identity distance':>24}  {driven.identity.value:.2f} ({', '.join(told)})")
+    if driven.flicker:
+        real = _shown("flicker", driven.flicker.real)
+        lines.append(f"{_label('flicker'):>24}  {_shown('flicker', driven.flicker.value)} (the driver {real})")
+    beside_truth = [(name, getattr(driven, name)) for name in ("ssim", "psnr", "akd", "expression")]
+    lines += [
+        f"{_label(name) + ' to truth':>24}  {_with_interval(name, score)}" for name, score in beside_truth if score
+    ]
+    return lines
+
+
+def _label(name: str) -> str:
+    from mueca.evaluation.scores import MEASURES
+
+    return f"{name} {MEASURES[name].unit}".rstrip()
+
+
+def _shown(name: str, value: float | None) -> str:
+    from mueca.evaluation.scores import MEASURES
+
+    measure = MEASURES[name]
+    return "" if value is None else f"{measure.scale * value:.{measure.digits}f}"
+
+
+def _shown_interval(name: str, score: Score) -> str:
+    return "" if score.ci is None else f"{_shown(name, score.ci[0])} - {_shown(name, score.ci[1])}"
+
+
+def _with_interval(name: str, score: Score | None) -> str:
+    if score is None:
+        return "-"
+    ends = _shown_interval(name, score)
+    return f"{_shown(name, score.value)}  ({ends})" if ends else _shown(name, score.value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 24 else f"...{text[-21:]}"
 
 
 def of_driving(summary: DriveSummary) -> list[str]:

@@ -56,18 +56,21 @@ def write_clip(
             film.write(image, k / fps)
 
 
-def actor_clip(name: str, folder: Path, *, show_progress: bool = False) -> Path:
+def actor_clip(name: str, folder: Path, *, act: str | None = None, show_progress: bool = False) -> Path:
     """Return the standard clip of actor "a" or "b" in ``folder``: 10 s, made on first use, found again after.
 
-    The file's name holds a hash of all that defines its pictures; a clip that was cut short never got the name.
-    As ``write_clip`` says, a script that calls this needs an ``if __name__ == "__main__":`` guard.
+    ``act`` names the actor whose performance it is, when not named their own: with the other's it is the true answer
+    to being driven by them. The file's name holds a hash of all that defines its pictures; a clip that was cut short
+    never got the name. As ``write_clip`` says, a script that calls this needs an ``if __name__ == "__main__":`` guard.
     """
-    if name not in ACTORS:
-        raise SettingsError(f"actor {name!r}: there are {' and '.join(ACTORS)}")
-    identity, seed = ACTORS[name], _PERFORMANCE_SEEDS[name]
-    path = folder / f"actor-{name}-{_fingerprint(identity, seed)}.mp4"
+    act = act or name
+    for each in (name, act):
+        if each not in ACTORS:
+            raise SettingsError(f"actor {each!r}: there are {' and '.join(ACTORS)}")
+    identity, seed = ACTORS[name], _PERFORMANCE_SEEDS[act]
+    path = folder / f"actor-{name}{'' if act == name else f'-as-{act}'}-{_fingerprint(identity, seed)}.mp4"
     if not path.exists():
-        expressions = standard_performance(name)
+        expressions = standard_performance(act)
         write_clip(path, identity, expressions, fps=CLIP_FPS, show_progress=show_progress)
     return path
 

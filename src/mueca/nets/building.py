@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mueca.config import Preset
 from mueca.nets.compact import Compact
 from mueca.nets.patchgan import PatchGAN
 from mueca.nets.unet import UNet
+from mueca.presets import Preset
 
 
 def build_generator(preset: Preset) -> nn.Module:

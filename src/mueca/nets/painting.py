@@ -32,7 +32,7 @@ def painter(net: nn.Module, *, statistics: Statistics = "picture") -> Painter:
     device = next(frozen.parameters()).device
     if statistics == "picture":
         for module in frozen.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
                 module.running_mean = module.running_var = None  # what torch takes as: the batch's own
 
     def paint(conditions: np.ndarray) -> np.ndarray:

@@ -1,0 +1,122 @@
+"""The held-out curve: kept on disk, and told flat when it has stopped rising."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from mueca import metrics
+from mueca.curve import CURVE, Flat, Point, curve_until, find_flat, read_curve, write_curve
+from mueca.diary import measure
+from mueca.errors import InputError
+
+
+def curve(levels, *, every: int = 10) -> tuple[Point, ...]:
+    return tuple(Point(every * i, float(i), l1=0.1, psnr=20.0, ssim=float(ssim)) for i, ssim in enumerate(levels))
+
+
+def is_flat(points: tuple[Point, ...]) -> bool:
+    return find_flat(points) is not None
+
+
+def learning(number: int, *, until: int, noise: float = 0.0, seed: int = 0) -> np.ndarray:
+    """SSIMs that rise as learning does, by less and less, and not at all after the point ``until``."""
+    rises = 0.3 + 0.1 * np.log1p(np.minimum(np.arange(number), until))
+    return rises + noise * np.random.default_rng(seed).standard_normal(number)
+
+
+def test_a_curve_comes_back_from_disk_as_it_was(tmp_path):
+    points = (Point(0, 0.0, 0.4, 9.1, 0.05), Point(7, 1 / 3, 0.1, 20.0 / 3, 0.6))
+    write_curve(tmp_path, points)
+    assert read_curve(tmp_path) == points
+    assert json.loads((tmp_path / CURVE).read_text())["kind"] == "mueca curve"
+
+
+def test_no_file_is_a_curve_without_points(tmp_path):
+    assert read_curve(tmp_path) == ()
+    assert find_flat(()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 200_000,
+        '{"points": []}',
+        '{"kind": "mueca run", "points": []}',
+        '{"kind": "mueca curve", "points": [{"steps": 1}]}',
+        '{"kind": "mueca curve", "points": [{"steps": 1, "seconds": 1, "l1": 1, "psnr": 1, "ssim": NaN}]}',
+        '{"kind": "mueca curve", "points": [{"steps": "1", "seconds": 1, "l1": 1, "psnr": 1, "ssim": 1}]}',
+    ],
+    ids=range(8),
+)
+def test_a_damaged_curve_is_refused_by_name_and_training_goes_on_without_it(tmp_path, text):
+    (tmp_path / CURVE).write_text(text)
+    with pytest.raises(InputError, match=r"curve\.json: can't be read"):
+        read_curve(tmp_path)
+    with pytest.warns(UserWarning, match=r"curve\.json.*going on with a new one"):
+        assert curve_until(tmp_path, 100) == ()
+
+
+def test_going_on_drops_the_points_after_the_step_that_is_gone_on_from(tmp_path):
+    write_curve(tmp_path, curve([0.1, 0.2, 0.3, 0.4]))
+    assert [point.steps for point in curve_until(tmp_path, 20)] == [0, 10, 20]
+
+
+def test_a_point_is_the_mean_of_the_frames_metrics():
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    fakes = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    point = measure(lambda _: fakes, np.zeros_like(targets), targets, steps=5, seconds=2.0)
+    assert (point.steps, point.seconds, point.num_frames) == (5, 2.0, 3)
+    for name in ("l1", "psnr", "ssim"):
+        expected = np.mean([getattr(metrics, name)(fake, real) for fake, real in zip(fakes, targets, strict=True)])
+        assert getattr(point, name) == pytest.approx(expected)
+
+
+def test_a_perfect_fake_makes_a_point_that_json_can_hold(tmp_path):
+    targets = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    point = measure(lambda conditions: conditions, targets, targets, steps=1, seconds=1.0)
+    assert math.isfinite(point.psnr)
+    write_curve(tmp_path, [point])
+    assert read_curve(tmp_path) == (point,)
+
+
+def test_a_curve_that_rises_is_not_flat_however_slowly_it_learns():
+    levels = learning(200, until=200)
+    assert not any(is_flat(curve(levels[:n])) for n in range(201))
+
+
+def test_a_curve_that_stopped_rising_is_flat_when_half_as_much_again_is_trained():
+    levels = learning(80, until=20)
+    found = [n for n in range(81) if is_flat(curve(levels[:n]))]
+    assert found == list(range(31, 81))
+    assert find_flat(curve(levels[:31])) == Flat(steps=300, seconds=30.0, since=200)
+
+
+def test_what_is_told_does_not_depend_on_how_many_steps_lie_between_points():
+    levels = learning(80, until=20)
+    for number in (20, 31, 32, 60):
+        assert is_flat(curve(levels[:number], every=1)) == is_flat(curve(levels[:number], every=1000))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_neither_hides_that_a_curve_is_flat_nor_stops_one_that_rises(seed):
+    flat = learning(120, until=20, noise=0.003, seed=seed)
+    assert any(is_flat(curve(flat[:n])) for n in range(30, 121))
+    rising = learning(60, until=60, noise=0.003, seed=seed)
+    assert not any(is_flat(curve(rising[:n])) for n in range(61))
+
+
+def test_one_lucky_point_does_not_stop_a_curve_that_rises():
+    levels = learning(40, until=40)
+    levels[10] += 0.2
+    assert not any(is_flat(curve(levels[:n])) for n in range(41))
+
+
+def test_a_few_points_are_too_short_a_curve_to_tell():
+    assert next(n for n in range(40) if is_flat(curve([0.5] * n))) == 11
