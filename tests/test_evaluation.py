@@ -315,7 +315,7 @@ def test_driven_fakes_without_a_face_err_as_much_as_the_mean_face(run, actor_pai
         for picture in (np.zeros_like(mean_face), mean_face)
     )
     calls = iter(range(1000))
-    half = evaluate(run, settings, generator=lambda c: paint(c) // (1 + 255 * (next(calls) % 2))).driver
+    half = evaluate(run, settings, generator=lambda c: paint(c) * np.uint8(next(calls) % 2)).driver
     whole = evaluate(run, settings, generator=paint).driver
     assert blank.num_unmeasured == blank.num_frames and mean.num_unmeasured == 0 and blank.undetected.value == 1
     assert half.num_unmeasured == half.num_frames // 2
