@@ -401,19 +401,6 @@ def test_the_page_says_what_the_intervals_were_drawn_from(page, comparison, tmp_
     assert "Intervals: none" in words and "there are two seconds" in words
 
 
-@dataclasses.dataclass(frozen=True)
-class Sampled(Metrics):
-    """Metrics that tell of frames that were left out."""
-
-    num_held_out: int = 0
-
-
-def test_frames_that_were_not_measured_are_told_of(page, tmp_path):
-    assert "50 held-out frames" in page.words
-    sampled = Sampled(**vars(good_metrics()), num_held_out=1800)
-    assert "50 of 1,800 held-out frames" in page_of(tmp_path, report_of(metrics=sampled)).words
-
-
 def test_numbers_of_a_run_that_its_held_out_frames_stopped_are_called_flattering(page, comparison, tmp_path):
     report = report_of()
     settings = dataclasses.replace(report.record.settings, stop="auto")

@@ -172,7 +172,6 @@ def _report_values(report: Report) -> dict[str, Any]:
         "left_out": _labelled(_missing(report) | report.metrics.left_out),
         "blocks": blocks_in_words(report.metrics),
         "flattered": report.record.settings.stop == "auto",
-        "num_held_out": getattr(report.metrics, "num_held_out", report.metrics.num_frames),
         "beyond_command": beyond_command(report),
         "command": training_command(report.record, report.run),
         "settings": _settings_text(report.record),
