@@ -142,6 +142,14 @@ def test_a_pixel_just_outside_of_the_face_does_not_reach_the_similarity_of_the_f
     assert scores["ssim_face"] == pytest.approx(1) and scores["l1_face"] == 0 and scores["ssim"] < 0.5
 
 
+def test_a_damaged_curve_is_told_before_anything_is_painted(actor_run, settings, tmp_path):
+    run = shutil.copytree(actor_run, tmp_path / "run")
+    (run / "curve.json").write_text("{")
+    with pytest.raises(InputError, match=r"curve\.json"):
+        evaluate(run, settings, generator=lambda conditions: pytest.fail("painted"))
+    assert not (run / "metrics.json").exists()
+
+
 def test_blur_is_seen_in_the_sharpness_of_mouth_and_eyes(run, actor_pairs, settings):
     result = evaluate(run, settings, generator=cheating(actor_pairs, lambda t: cv2.GaussianBlur(t, (0, 0), 2)))
     for score in (result.sharpness_mouth, result.sharpness_eyes):

@@ -105,7 +105,9 @@ def of_metrics(metrics: Metrics) -> list[str]:
     if metrics.driver:
         lines += _of_driver(metrics.driver)
     verdict = (
-        "beats the mean face and follows the landmarks" if metrics.trained else "not trained yet: go on for longer"
+        "beats the mean face and follows the landmarks"
+        if metrics.trained
+        else "not good enough yet; the report says why"
     )
     lines.append(f"{'verdict':>24}  {verdict}")
     return lines + ([f"left out: {', '.join(metrics.left_out)}; the report says why"] if metrics.left_out else [])

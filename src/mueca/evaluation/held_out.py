@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mueca.config import EvaluateSettings
-from mueca.curve import read_curve
+from mueca.curve import Point, read_curve
 from mueca.errors import InputError, ModelFileError
 from mueca.evaluation.frames import held_out_of, nearest_rows, poses_of
 from mueca.evaluation.intervals import BLOCK_FRAMES, FEWEST_BLOCKS
@@ -54,13 +54,14 @@ FAKES, REPORT = "fakes", "report.html"
 
 @dataclass(frozen=True)
 class Material:
-    """A run and the pairs that it was trained on, in memory."""
+    """A run, its curve and the pairs that it was trained on, in memory."""
 
     run: Path
     record: Run
     data: Dataset
     train: Pairs
     test: Pairs
+    curve: tuple[Point, ...]
 
 
 def evaluate(
@@ -103,7 +104,7 @@ def evaluate(
 def read_material(run: Path, named: Path | None) -> Material:
     """Return the run and its pairs, which lie where it was trained or in the folder that is named.
 
-    Raises InputError where they are not there, or are not those that it was trained on.
+    Raises InputError where they are not there, or are not those that it was trained on, and at a damaged curve.
     """
     record = read_run(run)
     pairs = named or record.pairs
@@ -112,7 +113,7 @@ def read_material(run: Path, named: Path | None) -> Material:
     data = open_dataset(pairs, record.settings.condition)
     if sha256_of_dataset(data) != record.pairs_sha256:
         raise InputError(f"{pairs}: these are not the pairs that {run} was trained on; name their folder with --pairs")
-    return Material(run, record, data, read_part(data, "train"), read_part(data, "test"))
+    return Material(run, record, data, read_part(data, "train"), read_part(data, "test"), read_curve(run))
 
 
 def measure(
@@ -174,7 +175,7 @@ def make_report(material: Material, metrics: Metrics, tiles: dict[str, Tile]) ->
         run=material.run,
         record=material.record,
         metrics=metrics,
-        curve=read_curve(material.run),
+        curve=material.curve,
         tiles=tiles,
         poses=poses_of(material.data, material.train, material.test),
     )

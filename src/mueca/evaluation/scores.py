@@ -169,7 +169,11 @@ MEASURES: dict[str, Measure] = {
         "Landmark error", "%", 2, "lower", "how far landmarks found again lie off, over the distance of the eyes", 100.0
     ),
     "identity": Measure(
-        "Identity distance", "", 3, "lower", "distance of a face recogniser's numbers, fake to real; .6 is a stranger"
+        "Identity distance",
+        "",
+        3,
+        "lower",
+        "distance of a face recogniser's numbers, fake to real; from .45 on it can be a stranger",
     ),
     "sharpness_mouth": Measure("Mouth sharpness", "", 1, "like real", "how strong the edges around the mouth are"),
     "sharpness_eyes": Measure("Eye sharpness", "", 1, "like real", "how strong the edges around the eyes are"),
