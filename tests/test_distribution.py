@@ -73,6 +73,25 @@ def test_two_processes_with_half_of_each_batch_end_in_the_weights_of_one_with_th
     assert any("average/" in name for name in one)
 
 
+_PARTS_AT_ONCE = """
+import sys, torch
+from mueca.distribution import Place, joined
+
+sys.setswitchinterval(100)  # Python's lock stays with this thread until it ends, as on a busy machine
+with joined(Place(int(sys.argv[1]), 2, 0, sys.argv[2]), torch.device("cpu")) as group:
+    net = group.averaging(torch.nn.Linear(1, 1))  # it keeps the process group, and so gloo's threads, to the end
+    group.highest(1.0)
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_end_right_after_they_agreed_end_well():
+    for _ in range(4):  # each was seen to abort in one of three tries when gloo's thread was the last to hold a tensor
+        address = free_address()
+        both = [subprocess.Popen([sys.executable, "-c", _PARTS_AT_ONCE, str(rank), address]) for rank in range(2)]
+        assert [process.wait(timeout=300) for process in both] == [0, 0]
+
+
 def test_shares_are_equal_and_make_up_the_batch():
     groups = [Group(Place(rank, 3, rank, "host:1")) for rank in range(3)]
     assert [place for group in groups for place in group.share(6)] == list(range(6))

@@ -55,11 +55,12 @@ def read_place(environment: Mapping[str, str]) -> Place:
     return Place(rank, num_processes, local_rank, address)
 
 
-@dataclass(frozen=True)
 class Group:
     """The processes that train together, seen from one of them. What each function does, all must call alike."""
 
-    place: Place = ALONE
+    def __init__(self, place: Place = ALONE) -> None:
+        self.place = place
+        self._latest: dist.Work | None = None
 
     @property
     def is_alone(self) -> bool:
@@ -80,7 +81,7 @@ class Group:
         if self.is_alone:
             return tuple(values)
         told = torch.tensor(values, dtype=torch.float64)  # on the CPU: a GPU need not wait for it
-        dist.broadcast(told, 0)
+        self._wait_for(dist.broadcast(told, 0, async_op=True))
         return tuple(told.tolist())
 
     def highest(self, value: float) -> float:
@@ -88,14 +89,14 @@ class Group:
         if self.is_alone:
             return value
         told = torch.tensor(value, dtype=torch.float64)  # on the CPU: a GPU need not wait for it
-        dist.all_reduce(told, dist.ReduceOp.MAX)
+        self._wait_for(dist.all_reduce(told, dist.ReduceOp.MAX, async_op=True))
         return told.item()
 
     def spread(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the tensors with those of the first process."""
         if not self.is_alone:
             for tensor in tensors:
-                dist.broadcast(tensor, 0)
+                self._wait_for(dist.broadcast(tensor, 0, async_op=True))
 
     def averaging(self, net: nn.Module) -> nn.Module:
         """Return a net that computes as ``net`` does and whose gradients are averaged over the processes."""
@@ -108,6 +109,15 @@ class Group:
         if self.is_alone or next(net.parameters()).device.type == "cpu":
             return net
         return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+
+    def _wait_for(self, work: dist.Work) -> None:
+        """Wait until it is done, and keep it until the next one is.
+
+        gloo's thread lets go of a work a moment after it is done. Were that the last to hold it, the thread would ask
+        for Python's lock to free the tensor, and where Python is ending by then, the process aborts.
+        """
+        work.wait()
+        self._latest = work
 
 
 ALONE_GROUP = Group()
