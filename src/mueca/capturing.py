@@ -15,6 +15,9 @@ from torch import Tensor
 _WARM_UPS = 3
 """As PyTorch's notes on CUDA graphs have it: libraries set themselves up and choose their kernels meanwhile."""
 
+_FIRST = -1
+"""The priority of a stream that goes before others."""
+
 
 def captured(action: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[], None]:
     """Return a function that does what ``action`` does on the current GPU, as one CUDA graph.
@@ -36,7 +39,8 @@ def captured(action: Callable[[], None], changed: Sequence[Tensor]) -> Callable[
         finally:  # before anything is brought back
             torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # What ``action`` starts beside itself fills the gaps and waits, where both want the GPU.
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream(priority=_FIRST)):
             action()
     torch.cuda.synchronize()
     return graph.replay

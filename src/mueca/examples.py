@@ -82,24 +82,31 @@ class Examples:
 
         ``choices`` is as ``tensor_of`` returns it, on the device; the pictures are (M, 3, 256, 256) in [-1, 1].
         """
+        return self.conditions_at(choices), self.targets_at(choices)
+
+    def conditions_at(self, choices: Tensor) -> Tensor:
+        """Return the first half of what ``at`` does: flat colours stay what they are."""
+        return self._moved(self._conditions, choices, "nearest", padding="border")
+
+    def targets_at(self, choices: Tensor) -> Tensor:
+        """Return the second half of what ``at`` does."""
+        return self._moved(self._targets, choices, "bilinear", padding="reflection")
+
+    def _moved(self, pictures: Tensor, choices: Tensor, mode: str, *, padding: str) -> Tensor:
         pair, crop_y, crop_x, mirrored = choices[:, :4].long().unbind(1)
-        condition, target = (
-            tensor_from_rgb(images.index_select(0, pair)).to(self.dtype) for images in (self._conditions, self._targets)
-        )
+        images = tensor_from_rgb(pictures.index_select(0, pair)).to(self.dtype)
         if self.preset.zoom or self.preset.shift_px:
             places = self._places(choices[:, 6:10].to(self.dtype))
-            condition = functional.grid_sample(condition, places, "nearest", "border", align_corners=False)
-            target = functional.grid_sample(target, places, "bilinear", "reflection", align_corners=False)
+            images = functional.grid_sample(images, places, mode, padding, align_corners=False)
         if self.preset.jitter_size_px > SIZE_PX:
-            size = self.preset.jitter_size_px
-            condition = functional.interpolate(condition, size, mode="nearest")
-            target = functional.interpolate(target, size, mode="bilinear", align_corners=False)
+            aligned = {} if mode == "nearest" else {"align_corners": False}
+            images = functional.interpolate(images, self.preset.jitter_size_px, mode=mode, **aligned)
         elif not self.preset.mirror:
-            return condition, target
+            return images
         rows = crop_y[:, None] + self._offsets
         backward = SIZE_PX - 1 - self._offsets
         columns = crop_x[:, None] + torch.where(mirrored[:, None] == 1, backward, self._offsets)
-        return _taken(condition, rows, columns), _taken(target, rows, columns)
+        return _taken(images, rows, columns)
 
     def _places(self, moves: Tensor) -> Tensor:
         """Return where in a pair each pixel of the moved pictures lies, as grid_sample has it, (M, 256, 256, 2).

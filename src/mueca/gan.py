@@ -22,6 +22,7 @@ from mueca.examples import CHOSEN, Examples, draw_choice, tensor_of
 from mueca.losses import cross_entropy, dissimilarity, face_weights, weighted_l1
 from mueca.nets.building import build_discriminator, build_generator, initialise
 from mueca.presets import Preset
+from mueca.tuned import TunedStep, is_tunable
 
 _BETAS = (0.5, 0.999)
 """Adam's, from the paper's section 3.3."""
@@ -78,6 +79,7 @@ class Trainer:
         self._choices = torch.zeros(len(self._places), CHOSEN, dtype=torch.float64, device=device)
         self._weight_of_latest = torch.zeros((), dtype=dtype, device=device)
         self._losses = torch.zeros(3, dtype=dtype, device=device)
+        self._tuned = self._tuned_step()
         self._learn: Callable[[], None] | None = None
         self.is_captured = False
         """Whether a step is one CUDA graph; ``setup`` decides."""
@@ -97,6 +99,8 @@ class Trainer:
         self.group.spread(changed)
         self.steps_taken = int(self.group.agree([self.steps_taken])[0])
         self._learn, self.is_captured = self._learn_from_choices, False
+        if self._tuned:
+            self._tuned.refresh()
         if capture and self.device.type == "cuda" and self.group.is_alone:
             self._capture(changed)
         return time.perf_counter() - start
@@ -138,17 +142,19 @@ class Trainer:
         with self._mixed_precision():
             logits_fake = self._averaging_discriminator(condition_seen, fake_seen.detach())
             logits_real = self._averaging_discriminator(condition_seen, target_seen)
-            loss_discriminator = 0.5 * (cross_entropy(logits_fake, 0.0) + cross_entropy(logits_real, 1.0))
+        logits_fake, logits_real = (logits.to(target.dtype) for logits in (logits_fake, logits_real))
+        loss_discriminator = 0.5 * (cross_entropy(logits_fake, real=False) + cross_entropy(logits_real, real=True))
         self.adam_discriminator.zero_grad()
         loss_discriminator.backward()
         self.adam_discriminator.step()
 
         self.discriminator.requires_grad_(False)
         with self._mixed_precision():
-            loss_adversarial = cross_entropy(self.discriminator(condition_seen, fake_seen), 1.0)
-        loss_l1, loss_ssim = self._losses_of_pictures(condition, fake.to(target.dtype), target)
+            logits_fake = self.discriminator(condition_seen, fake_seen)
+        loss_adversarial = cross_entropy(logits_fake.to(target.dtype), real=True)
+        loss_of_pictures, loss_l1 = self._loss_of_pictures(condition, fake, target)
         self.adam_generator.zero_grad()
-        (loss_adversarial + self.preset.lambda_l1 * loss_l1 + self.preset.lambda_ssim * loss_ssim).backward()
+        (loss_adversarial + loss_of_pictures).backward()
         self.adam_generator.step()
         self._losses.copy_(torch.stack([loss_l1, loss_adversarial, loss_discriminator]).detach())
 
@@ -174,6 +180,8 @@ class Trainer:
         _restore_adam(self.adam_generator, self.generator, state["adam_generator"])
         _restore_adam(self.adam_discriminator, self.discriminator, state["adam_discriminator"])
         self.steps_taken = steps_taken
+        if self._tuned:
+            self._tuned.refresh()
 
     @property
     def best(self) -> nn.Module:
@@ -197,18 +205,41 @@ class Trainer:
             warnings.warn(f"the step can't be one CUDA graph ({reason}); going on without, more slowly", stacklevel=3)
         else:
             self.is_captured = True
+        finally:
+            if self._tuned:
+                self._tuned.refresh()  # ``changed`` is as before, its working copies are not
 
     def _learn_from_choices(self) -> None:
         """Do what a step does on the device: the same operations on the same memory at every step."""
-        self.update(*self.examples.at(self._choices), self._choices)
+        if self._tuned:
+            condition = self.examples.conditions_at(self._choices)
+            self._losses.copy_(self._tuned.learn(condition, self._make_target, self._window))
+        else:
+            self.update(*self.examples.at(self._choices), self._choices)
         self._update_average()
 
-    def _losses_of_pictures(self, condition: Tensor, fake: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the L1, in which the face may count more, and 1 - SSIM, where the preset has it."""
-        extra = self.preset.face_weight
-        weights = face_weights(condition, extra) if extra else None
-        ssim = dissimilarity(fake, target) if self.preset.lambda_ssim else torch.zeros_like(self._losses[0])
-        return weighted_l1(fake, target, weights), ssim
+    def _tuned_step(self) -> TunedStep | None:
+        """Return what does the same as ``update`` on this device, faster, if there is such a step."""
+        nets = (self.generator, self.discriminator)
+        if self.precision != "bfloat16" or not self.group.is_alone or not is_tunable(*nets, self.device):
+            return None
+        adams = (self.adam_generator, self.adam_discriminator)
+        return TunedStep(*nets, *adams, loss_of_pictures=self._loss_of_pictures)
+
+    def _make_target(self) -> Tensor:
+        return self.examples.targets_at(self._choices)
+
+    def _window(self, images: Tensor) -> Tensor:
+        return self.examples.window(images, self._choices)
+
+    def _loss_of_pictures(self, condition: Tensor, fake: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the generator minimises beside the adversarial loss, and the L1 in it."""
+        preset, fake = self.preset, fake.to(target.dtype)
+        weights = face_weights(condition, preset.face_weight) if preset.face_weight else None
+        loss_l1 = weighted_l1(fake, target, weights)
+        if not preset.lambda_ssim:
+            return preset.lambda_l1 * loss_l1, loss_l1
+        return preset.lambda_l1 * loss_l1 + preset.lambda_ssim * dissimilarity(fake, target), loss_l1
 
     def _mixed_precision(self) -> torch.autocast:
         # No cache of cast weights: it would outlive the discriminator's update, and a CUDA graph may not have one.

@@ -20,9 +20,12 @@ _CELL_PX = 4
 _REACH_CELLS = 5
 
 
-def cross_entropy(logits: Tensor, truth: float) -> Tensor:
-    """Return the mean cross-entropy of a discriminator's logits, all of which should say ``truth``, 0 or 1."""
-    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
+def cross_entropy(logits: Tensor, *, real: bool) -> Tensor:
+    """Return the mean cross-entropy of a discriminator's logits, all of which should say ``real``: be above 0, or not.
+
+    The same as PyTorch's binary_cross_entropy_with_logits, in a third of its kernels on a GPU.
+    """
+    return -functional.logsigmoid(logits if real else -logits).mean()
 
 
 def weighted_l1(fake: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional
 # Channels after each halving, 256 -> 1 pixel, in units of the width.
 _DOWN = (1, 2, 4, 8, 8, 8, 8, 8)
 # The paper's text gives dropout to the first three upsampling blocks; its code to the second to fourth.
-_DROPOUT_BLOCKS = (1, 2, 3)
+DROPOUT_BLOCKS = (1, 2, 3)
 
 
 class UNet(nn.Module):
@@ -52,7 +52,7 @@ class UNet(nn.Module):
         x = functional.relu(x)
         for block, (conv, norm) in enumerate(zip(self.up[:-1], self.up_norm, strict=True)):
             x = norm(_doubled(x, conv))
-            if block in _DROPOUT_BLOCKS:
+            if block in DROPOUT_BLOCKS:
                 x = functional.dropout(x, self.dropout, self.training)
             x = functional.relu(torch.cat([skips.pop(), x], dim=1))
         return torch.tanh(self.up[-1](x))
