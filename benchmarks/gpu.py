@@ -8,10 +8,12 @@ The report's run: 320 pairs, 50 epochs, batch 1, a U-Net of width 64. Its second
 weights on disk: the steps, the losses at every tenth, and after each epoch the fakes of four test pictures, painted
 and encoded as PNG. What comes before (imports, reading the pairs, building the networks, capturing the CUDA graph) is
 told apart as ``setup_seconds``. ``mueca train`` does more, which is not in it: checkpoints, the held-out curve, the
-diary. A second run, of seed 1, tells how far seeds alone lie apart. Plain float32 is that, without TF32; the reference
-is left PyTorch's own choice, TF32 in convolutions. It is timed over some steps and scaled to the same number; its
-held-out numbers are worth comparing only where it took all of them (--reference-steps 0). It is given our pairs from
-the device's memory, and its losses are not read.
+diary. A second run, of seed 1, tells how far seeds alone lie apart. Plain float32 is that, without TF32, by the plain
+step; on a GPU as one graph, which ends in the very bits that the same operations started one by one do (checked over
+some steps, ``graph_is_eager``). The reference is left PyTorch's own choice, TF32 in convolutions. It is timed over some
+steps and scaled to the same number; its held-out numbers are worth comparing only where it took all of them
+(--reference-steps 0). It is given our pairs from the device's memory, and its losses are not read. ``ways`` are the ms
+of a step as one measure after the other is added to the plain step, TF32 allowed.
 
 Needs torch, NumPy, OpenCV, safetensors and mueca's own code, nothing else. Fails where the GPU asked for is missing,
 and where the step can't be captured there.
@@ -29,6 +31,7 @@ import json  # noqa: E402
 import statistics  # noqa: E402
 import tempfile  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -141,7 +144,7 @@ def run_ours(
         wait_for(device)
         setup_seconds = time.perf_counter() - start
         steps, steps_per_epoch = epochs * len(train.targets), len(train.targets)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as writer:
             start = time.perf_counter()
             for step in range(steps):
                 trainer.step(step / steps)
@@ -149,14 +152,19 @@ def run_ours(
                     trainer.losses()
                 if (step + 1) % steps_per_epoch == 0:
                     fakes = painter(trainer.best)(test.conditions[:_NUM_SAMPLES])
-                    encoded = [cv2.imencode(".png", fake[..., ::-1])[1] for fake in fakes]
-                    np.savez(Path(folder) / f"{step + 1}.npz", *encoded)
+                    written = writer.submit(write_samples, Path(folder) / f"{step + 1}.npz", fakes)
             weights = {name: tensor.cpu().contiguous() for name, tensor in trainer.best.state_dict().items()}
             write_whole(Path(folder) / "generator.safetensors", safetensors.torch.save(weights))
+            written.result()  # one writer: the earlier ones are done too
             seconds = time.perf_counter() - start
         fakes = painter(trainer.best)(test.conditions)
     scores = held_out(fakes, test.targets, device)
     return Outcome(seconds, setup_seconds, steps, scores, fakes, trainer.is_captured, tf32)
+
+
+def write_samples(path: Path, fakes: Array) -> None:
+    """Encode the fakes as PNG and write them as arrays."""
+    np.savez(path, *(cv2.imencode(".png", fake[..., ::-1])[1] for fake in fakes))
 
 
 @contextmanager
@@ -255,6 +263,41 @@ def _seconds_of(action: Callable[[], object], device: torch.device, *, rounds: i
     return (time.perf_counter() - start) / rounds
 
 
+def ms_by_way(
+    preset: Preset, train: Split, *, device: torch.device, reference_ms: float, steps: int
+) -> dict[str, float]:
+    """Return the ms of a step by the reference, and as one measure after the other is added to our plain step."""
+    found = {"reference": reference_ms}
+    for precision, tune in (("float32", False), ("bfloat16", False), ("bfloat16", True)):
+        for capture in (False, True):
+            trainer = Trainer(
+                preset, train.conditions, train.targets, seed=0, device=device, precision=precision, tune=tune
+            )
+            trainer.setup(capture=capture)
+            for _ in range(10):
+                trainer.step(0.0)
+            wait_for(device)
+            start = time.perf_counter()
+            for _ in range(steps):
+                trainer.step(0.0)
+            wait_for(device)
+            name = f"{precision}{', tuned' if tune else ''}, {'one graph' if capture else 'operation by operation'}"
+            found[name] = 1e3 * (time.perf_counter() - start) / steps
+    return found
+
+
+def graph_is_eager(preset: Preset, train: Split, *, device: torch.device, steps: int = 20) -> bool:
+    """Return whether float32 steps end in the same bits as one graph and operation by operation."""
+    weights = []
+    for capture in (False, True):
+        trainer = Trainer(preset, train.conditions, train.targets, seed=0, device=device, tune=False)
+        trainer.setup(capture=capture)
+        for step in range(steps):
+            trainer.step(step / steps)
+        weights.append({name: tensor.clone() for name, tensor in trainer.generator.state_dict().items()})
+    return all(torch.equal(weights[0][name], tensor) for name, tensor in weights[1].items())
+
+
 def seconds_by_kind(
     preset: Preset, train: Split, *, device: torch.device, precision: Precision, steps: int = 5
 ) -> dict[str, float]:
@@ -284,6 +327,7 @@ def read_arguments() -> argparse.Namespace:
         "--pairs-at-most", type=int, default=320, metavar="N", help="of each split; 320, as many as the report had"
     )
     parser.add_argument("--reference-steps", type=int, default=500, metavar="N", help="0: as many as our run has")
+    parser.add_argument("--way-steps", type=int, default=100, metavar="N", help="that each of the ways is timed over")
     parser.add_argument("--width", type=int, default=PRESETS["paper"].width_generator, help="of both networks")
     parser.add_argument("--no-float32", action="store_true", help="leave out our run in plain float32")
     arguments = parser.parse_args()
@@ -366,12 +410,15 @@ def main() -> None:
         for seed, name in enumerate(("mueca", "mueca_seed_1"))
     }
     if not arguments.no_float32:
-        outcomes["mueca_float32"] = run_ours(preset, train, test, precision="float32", capture=False, tf32=False, **run)
+        outcomes["mueca_float32"] = run_ours(preset, train, test, precision="float32", capture=True, tf32=False, **run)
     steps = arguments.reference_steps or outcomes["mueca"].steps
     outcomes["reference"] = run_reference(preset, train, test, device=device, steps=steps)
 
     numbers = as_numbers(outcomes, reading_seconds)
     seconds_per_step = outcomes["mueca"].seconds / outcomes["mueca"].steps
+    reference_ms = 1e3 * outcomes["reference"].seconds / outcomes["reference"].steps
+    numbers["ways"] = ms_by_way(preset, train, device=device, reference_ms=reference_ms, steps=arguments.way_steps)
+    numbers["graph_is_eager"] = graph_is_eager(preset, train, device=device, steps=min(20, arguments.way_steps))
     numbers["data"] = share_of_data(preset, train, device=device, seconds_per_step=seconds_per_step)
     numbers["ms_by_kind"] = seconds_by_kind(preset, train, device=device, precision=precision)
     numbers["versions"] = versions() | {"mueca": VERSION}  # it need not be installed
@@ -382,6 +429,7 @@ def main() -> None:
             for name, o in outcomes.items()
         ]
     )
+    print_table([{"way": name, "ms/step": value} for name, value in numbers["ways"].items()])
     print(" ".join(f"{name} {value:.3g}" for name, value in numbers["report_run"].items() if name != "setup"))
     if arguments.save_fakes:
         save_fakes(arguments.save_fakes, test, outcomes)

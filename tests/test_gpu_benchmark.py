@@ -52,7 +52,7 @@ def run(*options: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_dry_run_writes_the_numbers_that_are_asked_for(pairs, tmp_path):
     options = ("--pairs", pairs, "--out", tmp_path / "out.json", "--save-fakes", tmp_path / "fakes")
-    done = run(*options, "--device", "cpu", "--width", 2, "--epochs", 1, "--reference-steps", 1)
+    done = run(*options, "--device", "cpu", "--width", 2, "--epochs", 1, "--reference-steps", 1, "--way-steps", 1)
     assert done.returncode == 0, done.stderr
     numbers = json.loads((tmp_path / "out.json").read_text())
     report_run, of_reference = numbers["report_run"], numbers["seconds"]["reference"]
@@ -66,6 +66,8 @@ def test_a_dry_run_writes_the_numbers_that_are_asked_for(pairs, tmp_path):
     assert numbers["captured"] is False  # nor has it to be, without a GPU
     assert numbers["tf32"]["reference"] and not numbers["tf32"]["mueca_float32"]
     assert 0 < numbers["data"]["share_of_step"] < 1
+    assert len(numbers["ways"]) == 7 and min(numbers["ways"].values()) > 0
+    assert numbers["graph_is_eager"]
     with np.load(tmp_path / "fakes" / "fakes.npz") as fakes:
         assert fakes["mueca"].shape == (2, 256, 256, 3) and fakes["names"].tolist() == ["000002", "000003"]
 

@@ -29,7 +29,7 @@ def captured(action: Callable[[], None], changed: Sequence[Tensor]) -> Callable[
 
     Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#whole-network-capture
     """
-    with kept(changed), _fastest_convolutions():
+    with kept(changed):
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
         try:
@@ -56,14 +56,3 @@ def kept(tensors: Sequence[Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for tensor, values in zip(tensors, before, strict=True):
                 tensor.copy_(values)
-
-
-@contextmanager
-def _fastest_convolutions() -> Iterator[None]:
-    """Let cuDNN time its kernels for each shape and keep the fastest."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before

@@ -46,7 +46,8 @@ class Trainer:
     ``conditions`` and ``targets`` are RGB uint8 (N, 256, 256, 3). All randomness is a function of ``seed`` and the
     number of steps taken, so that ``state()`` and ``steps_taken`` are all that it takes to go on exactly. Weights are
     ``dtype``; with ``bfloat16`` the convolutions compute in that, by PyTorch's automatic mixed precision. The processes
-    of a ``group`` learn from their shares of every batch, and must make the same calls.
+    of a ``group`` learn from their shares of every batch, and must make the same calls. Unless ``tune`` is False, one
+    GPU takes the step of ``mueca.tuned`` where there is one: the same mathematics as ``update``.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Trainer:
         dtype: torch.dtype = torch.float32,
         precision: Precision = "float32",
         group: Group = ALONE_GROUP,
+        tune: bool = True,
     ) -> None:
         self.preset, self.seed, self.device, self.precision, self.group = preset, seed, device, precision, group
         self.examples = Examples(preset, conditions, targets, device=device, dtype=dtype)
@@ -79,7 +81,7 @@ class Trainer:
         self._choices = torch.zeros(len(self._places), CHOSEN, dtype=torch.float64, device=device)
         self._weight_of_latest = torch.zeros((), dtype=dtype, device=device)
         self._losses = torch.zeros(3, dtype=dtype, device=device)
-        self._tuned = self._tuned_step()
+        self._tuned = self._tuned_step() if tune else None
         self._learn: Callable[[], None] | None = None
         self.is_captured = False
         """Whether a step is one CUDA graph; ``setup`` decides."""
