@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py --pairs PAIRS --out FILE.json [--save-fakes DIR] [--quick]
     python benchmarks/gpu.py --pairs PAIRS --device cpu --pairs-at-most 4 --epochs 1 --reference-steps 2   # a dry run
-    python benchmarks/gpu.py --pairs PAIRS --score DIR/fakes.npz --out FILE.json    # adds akd; where dlib is, no GPU
+    python benchmarks/gpu.py --pairs PAIRS --score DIR --out FILE.json     # adds akd of the fakes; where dlib is, no GPU
 
 The report's run: 320 pairs, 50 epochs, batch 1, a U-Net of width 64. Its seconds go from the first step to the last
 weights on disk: the steps, the losses at every tenth, and after each epoch the fakes of four test pictures, painted
@@ -13,7 +13,8 @@ step; on a GPU as one graph, which ends in the very bits that the same operation
 some steps, ``graph_is_eager``). The reference is left PyTorch's own choice, TF32 in convolutions. It is timed over some
 steps and scaled to the same number; its held-out numbers are worth comparing only where it took all of them
 (--reference-steps 0). It is given our pairs from the device's memory, and its losses are not read. ``ways`` are the ms
-of a step as one measure after the other is added to the plain step, TF32 allowed.
+of a step as one measure after the other is added to the plain step, TF32 allowed. What is measured is written at once,
+the report's run first. On an H200 that run and the reference take a minute, all of it some five.
 
 Needs torch, NumPy, OpenCV, safetensors and mueca's own code, nothing else. Fails where the GPU asked for is missing,
 and where the step can't be captured there.
@@ -129,6 +130,7 @@ def run_ours(
     epochs: int,
     seed: int = 0,
     tf32: bool = True,
+    tune: bool = True,
 ) -> Outcome:
     """Train with mueca's own trainer, and measure; what is written goes to a folder that is removed.
 
@@ -137,7 +139,9 @@ def run_ours(
     """
     with _tf32(tf32):
         start = time.perf_counter()
-        trainer = Trainer(preset, train.conditions, train.targets, seed=seed, device=device, precision=precision)
+        trainer = Trainer(
+            preset, train.conditions, train.targets, seed=seed, device=device, precision=precision, tune=tune
+        )
         trainer.setup(capture=capture)
         if capture and device.type == "cuda" and not trainer.is_captured:
             raise SystemExit("error: the step can't be captured as one CUDA graph here; see the warning above")
@@ -319,8 +323,8 @@ def seconds_by_kind(
 def read_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__ or "", clips=False, models=True)
     parser.add_argument("--pairs", type=Path, required=True, metavar="FOLDER", help="pairs that mueca extract wrote")
-    parser.add_argument("--save-fakes", type=Path, metavar="DIR", help="write the held-out fakes here, as fakes.npz")
-    parser.add_argument("--score", type=Path, metavar="FAKES.npz", help="train nothing: add akd of these to --out")
+    parser.add_argument("--save-fakes", type=Path, metavar="DIR", help="write the held-out fakes here, a file a run")
+    parser.add_argument("--score", type=Path, metavar="DIR", help="train nothing: add akd of these fakes to --out")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--epochs", type=int, metavar="N", help="50, the report's; with --quick 5")
     parser.add_argument(
@@ -337,12 +341,13 @@ def read_arguments() -> argparse.Namespace:
 
 
 def save_fakes(folder: Path, test: Split, outcomes: dict[str, Outcome]) -> None:
-    """Write the held-out fakes of each run with their frames' names, as arrays: RGB uint8 (N, 256, 256, 3)."""
+    """Write the held-out fakes of each run as ``RUN.npz``: ``names`` of frames, and ``fakes`` (N, 256, 256, 3)."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / "fakes.npz", names=test.names, **{name: o.fakes for name, o in outcomes.items()})
+    for name, outcome in outcomes.items():
+        np.savez_compressed(folder / f"{name}.npz", names=test.names, fakes=outcome.fakes)
 
 
-def score_fakes(fakes: Path, pairs: Path, out: Path, models: Path | None) -> None:
+def score_fakes(folder: Path, pairs: Path, out: Path, models: Path | None) -> None:
     """Add to the JSON ``out`` the ``akd`` of each run's held-out fakes, as ``mueca evaluate`` measures it; needs dlib.
 
     Its mean goes over the frames in whose fake and target a face is found; ``undetected`` are the other fakes.
@@ -352,14 +357,16 @@ def score_fakes(fakes: Path, pairs: Path, out: Path, models: Path | None) -> Non
 
     numbers = json.loads(out.read_text(encoding="utf-8"))
     find = make_ruler(None, models=models).find
-    with np.load(fakes) as saved:
-        names = saved["names"].tolist()
-        reals = [find(_read_rgb(pairs / "test" / "target" / f"{name}.png")) for name in names]
-        for run in set(saved.files) - {"names"}:
-            seen = [(find(fake), real) for fake, real in zip(saved[run], reals, strict=True) if real is not None]
-            distances = [float(metrics.landmark_distance(fake, real)) for fake, real in seen if fake is not None]
-            akd = statistics.fmean(distances) if distances else None
-            numbers["held_out"][run] |= {"akd": akd, "undetected": len(seen) - len(distances)}
+    reals: dict[str, Array | None] = {}
+    for run in numbers["held_out"]:
+        with np.load(folder / f"{run}.npz") as saved:
+            fakes = dict(zip(saved["names"].tolist(), saved["fakes"], strict=True))
+        for name in fakes.keys() - reals.keys():
+            reals[name] = find(_read_rgb(pairs / "test" / "target" / f"{name}.png"))
+        seen = [(find(fake), reals[name]) for name, fake in fakes.items() if reals[name] is not None]
+        distances = [float(metrics.landmark_distance(fake, real)) for fake, real in seen if fake is not None]
+        akd = statistics.fmean(distances) if distances else None
+        numbers["held_out"][run] |= {"akd": akd, "undetected": len(seen) - len(distances)}
     write_whole(out, json.dumps(numbers, indent=2) + "\n")
     print_table([{"run": run, "akd": of_run.get("akd")} for run, of_run in numbers["held_out"].items()])
 
@@ -389,6 +396,18 @@ def as_numbers(outcomes: dict[str, Outcome], reading_seconds: float) -> dict[str
     }
 
 
+def describe(numbers: dict[str, Any], outcomes: dict[str, Outcome]) -> None:
+    """Print what is known so far."""
+    rows = [
+        {"run": name, "steps": o.steps, "seconds": o.seconds, "ms/step": 1e3 * o.seconds / o.steps} | o.held_out
+        for name, o in outcomes.items()
+    ]
+    print_table(rows)
+    print(
+        " ".join(f"{name} {value:.3g}" for name, value in numbers["report_run"].items() if name != "setup"), flush=True
+    )
+
+
 def main() -> None:
     arguments = read_arguments()
     if arguments.score:
@@ -401,39 +420,44 @@ def main() -> None:
     train = read_split(arguments.pairs / "train", arguments.pairs_at_most)
     test = read_split(arguments.pairs / "test", arguments.pairs_at_most)
     reading_seconds = time.perf_counter() - start
-
     mixed = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     precision: Precision = "bfloat16" if mixed else "float32"
     run = {"device": device, "epochs": epochs}
-    outcomes = {
-        name: run_ours(preset, train, test, precision=precision, capture=True, seed=seed, **run)
-        for seed, name in enumerate(("mueca", "mueca_seed_1"))
+    numbers: dict[str, Any] = {
+        "versions": versions() | {"mueca": VERSION},  # it need not be installed
+        "run": {"pairs": len(train.names), "epochs": epochs, "precision": precision, "device": device.type},
     }
-    if not arguments.no_float32:
-        outcomes["mueca_float32"] = run_ours(preset, train, test, precision="float32", capture=True, tf32=False, **run)
-    steps = arguments.reference_steps or outcomes["mueca"].steps
-    outcomes["reference"] = run_reference(preset, train, test, device=device, steps=steps)
+    outcomes: dict[str, Outcome] = {}
 
-    numbers = as_numbers(outcomes, reading_seconds)
-    seconds_per_step = outcomes["mueca"].seconds / outcomes["mueca"].steps
-    reference_ms = 1e3 * outcomes["reference"].seconds / outcomes["reference"].steps
-    numbers["ways"] = ms_by_way(preset, train, device=device, reference_ms=reference_ms, steps=arguments.way_steps)
-    numbers["graph_is_eager"] = graph_is_eager(preset, train, device=device, steps=min(20, arguments.way_steps))
-    numbers["data"] = share_of_data(preset, train, device=device, seconds_per_step=seconds_per_step)
-    numbers["ms_by_kind"] = seconds_by_kind(preset, train, device=device, precision=precision)
-    numbers["versions"] = versions() | {"mueca": VERSION}  # it need not be installed
-    numbers["run"] = {"pairs": len(train.names), "epochs": epochs, "precision": precision, "device": device.type}
-    print_table(
-        [
-            {"run": name, "steps": o.steps, "seconds": o.seconds, "ms/step": 1e3 * o.seconds / o.steps} | o.held_out
-            for name, o in outcomes.items()
-        ]
+    def keep(found: dict[str, Any] | None = None) -> None:
+        """Write all that is measured: a machine that is lent for minutes may be gone before the last part."""
+        numbers.update(as_numbers(outcomes, reading_seconds) | (found or {}))
+        write_result(arguments.out, numbers, quick=arguments.quick)
+        if arguments.save_fakes:
+            save_fakes(arguments.save_fakes, test, outcomes)
+        describe(numbers, outcomes)
+
+    outcomes["mueca"] = ours = run_ours(preset, train, test, precision=precision, capture=True, **run)
+    steps = arguments.reference_steps or ours.steps
+    outcomes["reference"] = reference = run_reference(preset, train, test, device=device, steps=steps)
+    keep()
+    reference_ms = 1e3 * reference.seconds / reference.steps
+    ways = ms_by_way(preset, train, device=device, reference_ms=reference_ms, steps=arguments.way_steps)
+    print_table([{"way": name, "ms/step": value} for name, value in ways.items()])
+    keep(
+        {
+            "ways": ways,
+            "graph_is_eager": graph_is_eager(preset, train, device=device, steps=min(20, arguments.way_steps)),
+            "data": share_of_data(preset, train, device=device, seconds_per_step=ours.seconds / ours.steps),
+            "ms_by_kind": seconds_by_kind(preset, train, device=device, precision=precision),
+        }
     )
-    print_table([{"way": name, "ms/step": value} for name, value in numbers["ways"].items()])
-    print(" ".join(f"{name} {value:.3g}" for name, value in numbers["report_run"].items() if name != "setup"))
-    if arguments.save_fakes:
-        save_fakes(arguments.save_fakes, test, outcomes)
-    write_result(arguments.out, numbers, quick=arguments.quick)
+    outcomes["mueca_seed_1"] = run_ours(preset, train, test, precision=precision, capture=True, seed=1, **run)
+    keep()
+    if not arguments.no_float32:
+        plain = {"precision": "float32", "capture": True, "tf32": False, "tune": False}
+        outcomes["mueca_float32"] = run_ours(preset, train, test, **plain, **run)
+        keep()
 
 
 if __name__ == "__main__":

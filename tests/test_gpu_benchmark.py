@@ -68,8 +68,9 @@ def test_a_dry_run_writes_the_numbers_that_are_asked_for(pairs, tmp_path):
     assert 0 < numbers["data"]["share_of_step"] < 1
     assert len(numbers["ways"]) == 7 and min(numbers["ways"].values()) > 0
     assert numbers["graph_is_eager"]
-    with np.load(tmp_path / "fakes" / "fakes.npz") as fakes:
-        assert fakes["mueca"].shape == (2, 256, 256, 3) and fakes["names"].tolist() == ["000002", "000003"]
+    for name in numbers["held_out"]:
+        with np.load(tmp_path / "fakes" / f"{name}.npz") as saved:
+            assert saved["fakes"].shape == (2, 256, 256, 3) and saved["names"].tolist() == ["000002", "000003"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
@@ -77,6 +78,18 @@ def test_what_is_blocked_here_is_really_missing():
     code = _WITH_LITTLE_INSTALLED.split("sys.argv")[0] + "import skimage"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "No module named 'skimage'" in done.stderr
+
+
+def test_what_was_measured_is_written_before_the_next_part_fails(gpu, pairs, tmp_path, monkeypatch):
+    def fails(*_given: object, **_named: object) -> None:
+        raise SystemExit("gone")
+
+    monkeypatch.setattr(gpu, "ms_by_way", fails)
+    options = ("--device", "cpu", "--width", "2", "--epochs", "1", "--reference-steps", "1")
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--pairs", str(pairs), "--out", str(tmp_path / "out.json"), *options])
+    with pytest.raises(SystemExit, match="gone"):
+        gpu.main()
+    assert json.loads((tmp_path / "out.json").read_text())["report_run"]["seconds"] > 0
 
 
 def test_a_gpu_that_is_asked_for_and_missing_fails(pairs, tmp_path):
@@ -109,10 +122,11 @@ def test_plain_float32_is_not_tf32_and_leaves_the_switch_as_it_was(gpu):
 def test_fakes_that_were_painted_elsewhere_get_their_landmark_error(gpu, actor_pairs, models, tmp_path):
     test = gpu.read_split(actor_pairs / "test", 2)
     runs = {"mueca": test.targets, "mueca_float32": np.roll(test.targets, 8, axis=2), "blank": 0 * test.targets}
-    np.savez(tmp_path / "fakes.npz", names=test.names, **runs)
+    for name, fakes in runs.items():
+        np.savez(tmp_path / f"{name}.npz", names=test.names, fakes=fakes)
     out = tmp_path / "gpu.json"
     out.write_text(json.dumps({"seconds": {}, "held_out": {name: {"l1": 0.1} for name in runs}}))
-    gpu.score_fakes(tmp_path / "fakes.npz", actor_pairs, out, models)
+    gpu.score_fakes(tmp_path, actor_pairs, out, models)
     numbers = json.loads(out.read_text())
     assert numbers["held_out"]["mueca"] == {"l1": 0.1, "akd": 0.0, "undetected": 0}
     assert 0.02 < numbers["held_out"]["mueca_float32"]["akd"] < 0.5
