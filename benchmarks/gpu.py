@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py --pairs PAIRS --out FILE.json [--save-fakes DIR] [--quick]
     python benchmarks/gpu.py --pairs PAIRS --device cpu --pairs-at-most 4 --epochs 1 --reference-steps 2   # a dry run
-    python benchmarks/gpu.py --pairs PAIRS --score DIR --out FILE.json     # adds akd of the fakes; where dlib is, no GPU
+    python benchmarks/gpu.py --pairs PAIRS --score DIR --out FILE.json     # adds akd; where dlib is, no GPU
 
 The report's run: 320 pairs, 50 epochs, batch 1, a U-Net of width 64. Its seconds go from the first step to the last
 weights on disk: the steps, the losses at every tenth, and after each epoch the fakes of four test pictures, painted
