@@ -32,6 +32,7 @@ from measuring import actor_clips, make_parser, print_table, write_result
 from mueca import metrics
 from mueca.actors import ACTORS, CLIP_FPS, Expression, Identity, landmarks_of, render, standard_performance, write_clip
 from mueca.config import DriveSettings, ExtractSettings, TrainSettings, parse_duration
+from mueca.evaluation.held_out import paint_row
 from mueca.extraction import extract
 from mueca.face.crop import CropRule, apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import Detector
@@ -42,7 +43,7 @@ from mueca.face.track import Track
 from mueca.pairs import read_split
 from mueca.portraits import make_ruler
 from mueca.reenactment import drive, load_generator
-from mueca.subject import read_subject
+from mueca.subject import read_atlas, read_subject, with_charts
 from mueca.training import train
 from mueca.video import VideoReader
 
@@ -191,8 +192,9 @@ def learn(subject: str, work: Path, clip: Path, *, budget: float, models: Path |
 
 def measure_self(subject: str, pairs: Path, run: Path, find: Find) -> dict[str, Any]:
     """Return the row of a run's own held-out frames."""
-    generator, test = load_generator(run, device="auto", threads=None), read_split(pairs, "test")
-    fakes = [generator(condition[None])[0] for condition in test.conditions]
+    paint, test = load_generator(run, device="auto", threads=None), read_split(pairs, "test")
+    test = with_charts(test, pairs, read_atlas(run))
+    fakes = [paint_row(paint, test, row) for row in range(len(test.names))]
     yaw = np.array([standard_performance(subject)[index].yaw for index in test.frame_index])
     shape, anybody = read_subject(run).typical_shape, fit_face(in_crops_of_other(subject)).frontal_shape
     result = compare(fakes, list(test.targets), yaw, find, shape, anybody)

@@ -20,6 +20,7 @@ import reference
 import torch
 from measuring import make_parser, print_table, write_result
 
+from mueca.face.charts import GRID, NUM_CHARTS
 from mueca.gan import Trainer
 from mueca.presets import PRESETS
 
@@ -52,13 +53,16 @@ def measure(steps: dict[str, Callable[[], object]], *, rounds: int) -> dict[str,
 def make_steps() -> dict[str, Callable[[], object]]:
     """Return a training step of the reference and of each preset, all on the same eight pairs."""
     conditions, targets = smooth_pictures(8, 0), smooth_pictures(8, 1)
+    charts = np.random.default_rng(2).uniform(-1, 1, (8, 2 * NUM_CHARTS, GRID, GRID)).astype(np.float32)
     batches = [
         tuple(torch.from_numpy(image[None]).permute(0, 3, 1, 2).float() / 127.5 - 1 for image in pair)
         for pair in zip(conditions, targets, strict=True)
     ]
     steps: dict[str, Callable[[], object]] = {"reference": reference_step(batches, PRESETS["paper"].width_generator)}
     for name, precision in itertools.product(("paper", "small"), ("float32", "bfloat16")):
-        trainer = Trainer(PRESETS[name], conditions, targets, seed=0, device=torch.device("cpu"), precision=precision)
+        trainer = Trainer(
+            PRESETS[name], conditions, targets, charts, seed=0, device=torch.device("cpu"), precision=precision
+        )
         steps[name if precision == "float32" else f"{name}_{precision}"] = lambda trainer=trainer: trainer.step(0.0)
     return steps
 

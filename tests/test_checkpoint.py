@@ -25,7 +25,7 @@ from mueca.nets.painting import painter
 from mueca.presets import PRESETS, Preset
 from mueca.runs import CHECKPOINTS, GENERATOR, SETTINGS, Run, write_run
 
-NARROW = dataclasses.replace(PRESETS["small"], width_generator=4)
+NARROW = dataclasses.replace(PRESETS["small"], width_generator=4, textures=0)
 
 
 def checkpoint(steps: int) -> Checkpoint:

@@ -12,6 +12,7 @@ from mueca import metrics
 from mueca.curve import CURVE, Flat, Point, curve_until, find_flat, read_curve, write_curve
 from mueca.diary import measure
 from mueca.errors import InputError
+from mueca.pairs import Pairs
 
 
 def curve(levels, *, every: int = 10) -> tuple[Point, ...]:
@@ -71,7 +72,8 @@ def test_a_point_is_the_mean_of_the_frames_metrics():
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     fakes = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    point = measure(lambda _: fakes, np.zeros_like(targets), targets, steps=5, seconds=2.0)
+    pairs = Pairs(np.zeros_like(targets), targets, np.arange(len(targets)), ("",) * len(targets))
+    point = measure(lambda *_given: fakes, pairs, steps=5, seconds=2.0)
     assert (point.steps, point.seconds, point.num_frames) == (5, 2.0, 3)
     for name in ("l1", "psnr", "ssim"):
         expected = np.mean([getattr(metrics, name)(fake, real) for fake, real in zip(fakes, targets, strict=True)])
@@ -80,7 +82,8 @@ def test_a_point_is_the_mean_of_the_frames_metrics():
 
 def test_a_perfect_fake_makes_a_point_that_json_can_hold(tmp_path):
     targets = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
-    point = measure(lambda conditions: conditions, targets, targets, steps=1, seconds=1.0)
+    pairs = Pairs(targets, targets, np.arange(len(targets)), ("",) * len(targets))
+    point = measure(lambda conditions, _charts: conditions, pairs, steps=1, seconds=1.0)
     assert math.isfinite(point.psnr)
     write_curve(tmp_path, [point])
     assert read_curve(tmp_path) == (point,)

@@ -27,11 +27,12 @@ from mueca.gan import Trainer
 out, rank, num_processes, address = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 torch.set_num_threads(1)
 small = dataclasses.replace(
-    PRESETS["small"], batch=4, width_generator=4, width_discriminator=4, dropout=0.0, jitter_size_px=264, mirror=True
+    PRESETS["small"], batch=4, width_generator=4, width_discriminator=4, textures=2, jitter_size_px=264, mirror=True
 )
 cpu = torch.device("cpu")
 # No flat areas: behind a norm, what a constant gives has no gradient but rounding errors, which Adam makes large.
 pairs = np.random.default_rng(0).integers(0, 256, (2, 6, 32, 32, 3), np.uint8).repeat(8, 2).repeat(8, 3)
+pairs = (*pairs, np.random.default_rng(1).uniform(-1, 1, (6, 4, 33, 33)).astype(np.float32))
 with joined(Place(rank, num_processes, rank, address), cpu) as group:
     options = dict(seed=0, device=cpu, dtype=torch.float64, group=group)
     trainer = Trainer(small, *pairs, **options)

@@ -64,7 +64,7 @@ def cheating(pairs, change=lambda picture: picture):
     """Return a generator that knows the answers, and changes them."""
     test = read_split(pairs, "test")
     answers = {c.tobytes(): change(t) for c, t in zip(test.conditions, test.targets, strict=True)}
-    return lambda conditions: np.stack([answers[c.tobytes()] for c in conditions])
+    return lambda conditions, _charts=None: np.stack([answers[c.tobytes()] for c in conditions])
 
 
 def remembering(pairs):
@@ -92,7 +92,7 @@ def test_a_generator_that_paints_the_truth_is_perfect(run, actor_pairs, settings
 def test_a_generator_that_paints_the_mean_face_scores_as_the_mean_face_and_is_not_trained(run, actor_pairs, settings):
     train, test = (read_split(actor_pairs, split) for split in ("train", "test"))
     mean_face = train.targets.mean(0).round().astype(np.uint8)
-    result = evaluate(run, settings, generator=lambda c: np.repeat(mean_face[None], len(c), 0))
+    result = evaluate(run, settings, generator=lambda c, _charts: np.repeat(mean_face[None], len(c), 0))
     for name in set(HELD_OUT_METRICS) - LEARNED:
         score = getattr(result, name)
         assert score.value == score.mean_face, name
@@ -104,7 +104,7 @@ def test_a_generator_that_paints_the_training_frame_with_the_nearest_condition_s
     run, actor_pairs, settings
 ):
     train = read_split(actor_pairs, "train")
-    result = evaluate(run, settings, generator=lambda c: train.targets[nearest_rows(c, train.conditions)])
+    result = evaluate(run, settings, generator=lambda c, _charts: train.targets[nearest_rows(c, train.conditions)])
     for name in set(HELD_OUT_METRICS) - LEARNED:
         score = getattr(result, name)
         assert score.value == score.nearest_frame, name
@@ -112,7 +112,7 @@ def test_a_generator_that_paints_the_training_frame_with_the_nearest_condition_s
 
 
 def test_fakes_without_a_face_are_counted_and_enter_with_the_mean_faces_error(run, settings):
-    result = evaluate(run, settings, generator=lambda c: np.zeros_like(c))
+    result = evaluate(run, settings, generator=lambda c, _charts: np.zeros_like(c))
     assert result.num_undetected == result.num_frames > 0 and result.undetected.value == 1
     assert result.akd.value == result.akd.mean_face > 0
     assert all(frame.akd is None for frame in result.frames)
@@ -146,7 +146,7 @@ def test_a_damaged_curve_is_told_before_anything_is_painted(actor_run, settings,
     run = shutil.copytree(actor_run, tmp_path / "run")
     (run / "curve.json").write_text("{")
     with pytest.raises(InputError, match=r"curve\.json"):
-        evaluate(run, settings, generator=lambda conditions: pytest.fail("painted"))
+        evaluate(run, settings, generator=lambda *_given: pytest.fail("painted"))
     assert not (run / "metrics.json").exists()
 
 
@@ -159,7 +159,9 @@ def test_blur_is_seen_in_the_sharpness_of_mouth_and_eyes(run, actor_pairs, setti
 def test_light_that_changes_from_frame_to_frame_is_flicker(run, actor_pairs, settings):
     calls = iter(range(1000))
     steady = cheating(actor_pairs)
-    result = evaluate(run, settings, generator=lambda c: np.clip(steady(c) // 2 + 40 * (next(calls) % 2), 0, 255))
+    result = evaluate(
+        run, settings, generator=lambda c, _charts: np.clip(steady(c) // 2 + 40 * (next(calls) % 2), 0, 255)
+    )
     assert result.flicker.value > 40 / 255 / 2 > result.flicker.real > 0
     assert result.flicker.mean_face == 0
 
@@ -189,7 +191,7 @@ def test_a_page_tells_of_it_and_needs_nothing_from_elsewhere(run, settings):
 
 
 def test_every_test_fake_is_saved_and_marked(run, actor_pairs, models):
-    evaluate(run, EvaluateSettings(models=models, save_fakes=True), generator=lambda c: np.full_like(c, 200))
+    evaluate(run, EvaluateSettings(models=models, save_fakes=True), generator=lambda c, _charts: np.full_like(c, 200))
     fakes = sorted((run / "fakes").iterdir())
     assert [int(f.stem) for f in fakes] == read_split(actor_pairs, "test").frame_index.tolist()
     assert all(b"trainedAlgorithmicMedia" in f.read_bytes() for f in fakes)
@@ -319,11 +321,13 @@ def test_driven_fakes_without_a_face_err_as_much_as_the_mean_face(run, actor_pai
     settings = EvaluateSettings(models=models, driver=actor_clip, truth=actor_clip)
     paint = remembering(actor_pairs)
     blank, mean = (
-        evaluate(run, settings, generator=lambda c, picture=picture: np.repeat(picture[None], len(c), 0)).driver
+        evaluate(
+            run, settings, generator=lambda c, _charts, picture=picture: np.repeat(picture[None], len(c), 0)
+        ).driver
         for picture in (np.zeros_like(mean_face), mean_face)
     )
     calls = iter(range(1000))
-    half = evaluate(run, settings, generator=lambda c: paint(c) * np.uint8(next(calls) % 2)).driver
+    half = evaluate(run, settings, generator=lambda c, charts: paint(c, charts) * np.uint8(next(calls) % 2)).driver
     whole = evaluate(run, settings, generator=paint).driver
     assert blank.num_unmeasured == blank.num_frames and mean.num_unmeasured == 0 and blank.undetected.value == 1
     assert half.num_unmeasured == half.num_frames // 2
@@ -337,7 +341,9 @@ def test_driven_fakes_without_a_face_err_as_much_as_the_mean_face(run, actor_pai
 @pytest.mark.slow
 def test_a_run_that_paints_one_picture_whatever_the_driver_does_follows_nothing(run, actor_pairs, actor_clip, models):
     still = read_split(actor_pairs, "train").targets[:1]
-    driven = evaluate(run, EvaluateSettings(models=models, driver=actor_clip), generator=lambda c: still).driver
+    driven = evaluate(
+        run, EvaluateSettings(models=models, driver=actor_clip), generator=lambda c, _charts: still
+    ).driver
     assert all(value is None for value in driven.followed.values())
     assert driven.flicker.value == 0 < driven.flicker.real
     assert driven.ssim is driven.akd is None and "--truth" in driven.left_out["ssim"]
@@ -383,7 +389,7 @@ def test_runs_on_the_same_frames_stand_side_by_side_and_are_measured_once(two_ru
 
 @pytest.mark.slow
 def test_a_run_that_changed_since_it_was_measured_is_measured_again(two_runs, settings):
-    painted = evaluate(two_runs[1], settings, generator=lambda c: np.full_like(c, 9)).l1  # not the run's own
+    painted = evaluate(two_runs[1], settings, generator=lambda c, _charts: np.full_like(c, 9)).l1  # not the run's own
     assert compare(two_runs, settings).reports[1].metrics.l1 != painted
 
 

@@ -55,7 +55,7 @@ def test_without_jitter_zoom_shift_mirror_and_window_nothing_is_moved():
 
 
 def test_jitter_is_the_enlarged_pair_cut_by_slices_and_a_mirror_is_a_flip():
-    conditions, targets = toy_pairs(3)
+    conditions, targets, _ = toy_pairs(3)
     examples = Examples(PAPER, conditions, targets, device=CPU, dtype=torch.float32)
     choices = [
         dataclasses.replace(STILL, pair=2, crop_y=30, crop_x=7),
@@ -84,7 +84,7 @@ def test_jitter_and_mirror_move_condition_and_target_together():
 
 
 def test_zoom_and_shift_move_condition_and_target_together_by_as_much_as_they_say():
-    conditions, targets = toy_pairs(1)
+    conditions, targets, _ = toy_pairs(1)
     examples = make_examples(SMALL)
     shifted = examples.at(tensor_of([dataclasses.replace(STILL, shift_y=5.0, shift_x=-3.0)]))
     for images, moved in zip((conditions, targets), shifted, strict=True):
@@ -94,7 +94,34 @@ def test_zoom_and_shift_move_condition_and_target_together_by_as_much_as_they_sa
     plain = torch.from_numpy(targets).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     twice = torch.nn.functional.interpolate(plain[:, :, 64:192, 64:192], scale_factor=2, mode="bilinear")
     torch.testing.assert_close(target[:, :, 2:-2, 2:-2], twice[:, :, 2:-2, 2:-2], rtol=0, atol=1e-3)
-    assert set(condition.unique().tolist()) <= {-1.0, 1.0}  # nearest: no new colours
+    plain = torch.from_numpy(conditions).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    twice = torch.nn.functional.interpolate(plain[:, :, 64:192, 64:192], scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(condition[:, :, 2:-2, 2:-2], twice[:, :, 2:-2, 2:-2], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"jitter_size_px": 286, "mirror": True, "zoom": 0.0, "shift_px": 0.0}, {"jitter_size_px": 286}]
+)
+def test_charts_tell_where_a_moved_pixel_comes_from(changes):
+    y, x = np.mgrid[:256, :256].astype(np.uint8)
+    told = np.stack([x, y, 0 * x], axis=-1)[None]  # each pixel tells its place
+    preset = dataclasses.replace(SMALL, **changes)
+    _, _, charts = toy_pairs(1)
+    examples = Examples(preset, told, told, charts, device=CPU, dtype=torch.float32)
+    for step in range(5):
+        choices = tensor_of([draw_choice(preset, 2, step, 0, 1)])
+        places = (examples.targets_at(choices)[0, :2] + 1) * 127.5
+        pixels = (torch.arange(256) + 0.5) / 128 - 1
+        grid = torch.stack(torch.meshgrid(pixels, pixels, indexing="xy"), dim=-1)[None]
+        scene = torch.nn.functional.grid_sample(examples.charts_at(choices)[:, :2], grid, align_corners=True)[0]
+        inner = slice(20, -20)  # beyond a border, pictures turn back
+        found = ((scene + 1) * 128 - 0.5)[:, inner, inner]
+        torch.testing.assert_close(found, places[:, inner, inner], rtol=0, atol=0.05)
+
+
+def test_pairs_without_charts_have_none():
+    conditions, targets, _ = toy_pairs(1)
+    assert Examples(SMALL, conditions, targets, device=CPU, dtype=torch.float32).charts_at(tensor_of([STILL])) is None
 
 
 def test_zoom_and_shift_stay_within_what_the_preset_says_and_fill_it():
@@ -140,7 +167,7 @@ def test_pictures_come_in_the_type_that_is_trained_in():
 def test_the_pairs_stay_bytes():
     examples = make_examples(PAPER)
     kept = [value for value in vars(examples).values() if isinstance(value, torch.Tensor) and value.ndim == 4]
-    assert {tensor.dtype for tensor in kept} == {torch.uint8} and len(kept) == 2
+    assert [tensor.dtype for tensor in kept] == [torch.uint8, torch.uint8, torch.float32]  # the last are the charts
 
 
 def test_all_that_is_drawn_but_dropout_reaches_the_device():

@@ -200,17 +200,17 @@ def test_another_networks_optimizer_is_refused(wrong):
 @BOTH
 def test_painting_and_reading_losses_between_steps_changes_nothing(preset):
     plain, looked_at = make_trainer(preset), make_trainer(preset)
-    conditions, _ = toy_pairs(1)
+    conditions, _, charts = toy_pairs(1)
     for step in range(3):
         plain.step(step / 3)
         looked_at.step(step / 3)
         paint = painter(looked_at.best)
-        before = paint(conditions)
+        before = paint(conditions, charts)
         looked_at.losses()
     looked_at.step(0.0)
     plain.step(0.0)
     assert_equal(plain, looked_at)
-    assert (paint(conditions) == before).all()  # painted by the weights as they were then
+    assert (paint(conditions, charts) == before).all()  # painted by the weights as they were then
 
 
 def test_training_leaves_the_callers_random_numbers_alone():
@@ -302,7 +302,7 @@ def test_channels_last_holds_for_pictures_weights_moments_and_gradients(monkeypa
     monkeypatch.setattr(gan, "layout_on", lambda _device, _precision: torch.channels_last)
     trainer = make_trainer(precision="bfloat16")
     seen = []
-    trainer.generator.register_forward_hook(lambda _net, given, fake: seen.extend([*given, fake]))
+    trainer.generator.register_forward_hook(lambda _net, given, fake: seen.extend([given[0], fake]))
     trainer.step(0.0)
     weights = [p for p in trainer.generator.parameters() if p.ndim == 4]
     assert all(t.is_contiguous(memory_format=torch.channels_last) for t in [*seen, *weights])

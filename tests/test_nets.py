@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from toys import toy_pairs
 
 from mueca.nets.building import build_discriminator, build_generator, initialise
+from mueca.nets.compact import Compact
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.nets.painting import painter
 from mueca.nets.patchgan import PatchGAN
+from mueca.nets.textures import Textures
 from mueca.nets.unet import UNet
 from mueca.presets import PRESETS
 
@@ -39,9 +42,39 @@ def test_paper_networks_have_the_published_numbers_of_parameters():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_fake_is_as_large_as_its_condition_and_within_minus_one_and_one(preset):
     narrow = dataclasses.replace(PRESETS[preset], width_generator=8)
-    fake = initialised(build_generator(narrow))(random_images(2, 3, 256, 256).float())
+    fake = initialised(build_generator(narrow))(random_images(2, 3, 256, 256).float(), toy_charts(2))
     assert fake.shape == (2, 3, 256, 256)
     assert fake.abs().max() <= 1
+
+
+def toy_charts(number: int) -> torch.Tensor:
+    return torch.from_numpy(toy_pairs(number)[2])
+
+
+def test_a_texture_is_looked_up_where_the_charts_say():
+    textures = Textures(channels=1, size_px=64)
+    along = (torch.arange(96) + 0.5) / 48 * 1.5 - 1.5  # of a texture's pixels, on the chart
+    with torch.no_grad():
+        textures.values[0, 0], textures.values[1, 0] = along[None, :], along[:, None]  # each tells its place
+    charts = torch.rand(2, 4, 33, 33, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = textures(charts)
+    assert found.shape == (2, 2, 64, 64)
+    pixels = (torch.arange(64) + 0.5) / 32 - 1
+    grid = torch.stack(torch.meshgrid(pixels, pixels, indexing="xy"), dim=-1).expand(2, -1, -1, -1)
+    wanted = torch.nn.functional.grid_sample(charts, grid, align_corners=True)
+    torch.testing.assert_close(found[:, 0], wanted[:, 0], rtol=0, atol=1e-4)  # the scene's x
+    torch.testing.assert_close(found[:, 1], wanted[:, 3], rtol=0, atol=1e-4)  # the face's y
+    found.sum().backward()
+    assert textures.values.grad.abs().sum() > 0
+
+
+def test_a_generator_with_textures_says_what_it_lacks():
+    net = initialised(Compact(width=4, textures=2))
+    with pytest.raises(ValueError, match="charts"):
+        net(torch.zeros(1, 3, 256, 256))
+    plain = initialised(Compact(width=4))
+    assert plain(torch.zeros(1, 3, 256, 256)).shape == (1, 3, 256, 256)
+    assert "textures.values" not in plain.state_dict()
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])

@@ -24,8 +24,9 @@ def networks(preset_name: str) -> list[tuple[torch.nn.Module, tuple[torch.Tensor
     preset = PRESETS[preset_name]
     with torch.device("meta"):
         pictures = (torch.empty(1, 3, preset.discriminator_window_px, preset.discriminator_window_px),) * 2
+        charts = (torch.empty(1, 4, 33, 33),) if preset.textures else ()
         return [
-            (build_generator(preset).eval(), (torch.empty(1, 3, 256, 256),)),
+            (build_generator(preset).eval(), (torch.empty(1, 3, 256, 256), *charts)),
             (build_discriminator(preset).eval(), pictures),
         ]
 

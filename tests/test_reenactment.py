@@ -19,7 +19,7 @@ from mueca.reenactment import drive
 from mueca.video import VideoReader
 
 
-def paint_conditions(conditions: np.ndarray) -> np.ndarray:
+def paint_conditions(conditions: np.ndarray, _charts: np.ndarray | None = None) -> np.ndarray:
     """A generator that returns the condition itself: what it was given can be seen in the video."""
     assert conditions.dtype == np.uint8 and conditions.shape[1:] == (SIZE_PX, SIZE_PX, 3)
     return conditions
@@ -77,7 +77,7 @@ def test_the_output_says_that_it_is_synthetic_in_the_picture_and_in_its_metadata
     actor_run, actor_clip, settings, tmp_path
 ):
     out = tmp_path / "out.mp4"
-    drive(actor_run, actor_clip, out, settings, generator=lambda c: np.full_like(c, 255))
+    drive(actor_run, actor_clip, out, settings, generator=lambda c, _charts: np.full_like(c, 255))
     assert xmp_packet(SYNTHETIC) in out.read_bytes()
     (x0, y0, x1, y1), _, _ = badge_in((0, 0, SIZE_PX, SIZE_PX), SIZE_PX, SIZE_PX)
     for frame in VideoReader(out):
@@ -87,7 +87,7 @@ def test_the_output_says_that_it_is_synthetic_in_the_picture_and_in_its_metadata
 def test_the_comparison_shows_driver_condition_and_marked_result(actor_run, actor_clip, models, tmp_path):
     out = tmp_path / "out.mp4"
     settings = DriveSettings(view="compare", models=models)
-    drive(actor_run, actor_clip, out, settings, generator=lambda c: np.full_like(c, 255))
+    drive(actor_run, actor_clip, out, settings, generator=lambda c, _charts: np.full_like(c, 255))
     frame = next(iter(VideoReader(out))).image
     driver, condition, fake = np.split(frame, 3, axis=1)
     assert (condition[5:20, 5:20] < 20).all() and driver.std() > 20 and np.median(fake) > 240
@@ -156,13 +156,15 @@ def test_the_leak_meter_tells_the_subjects_face_from_the_drivers(actor_run, b_an
     leaks = {}
     for name in ("a", "b"):
         painted = iter(crops[name])
-        generator = lambda conditions, painted=painted: next(painted)[None]  # noqa: E731
+        generator = lambda conditions, _charts, painted=painted: next(painted)[None]  # noqa: E731
         leaks[name] = drive(actor_run, clip, tmp_path / f"{name}.mp4", settings, generator=generator).leak
     assert abs(leaks["a"]) < 0.35 and leaks["b"] > 0.75
 
 
 def test_the_leak_is_not_told_where_no_face_is_painted(actor_run, gap_clip, settings, tmp_path):
-    summary = drive(actor_run, gap_clip, tmp_path / "out.mp4", settings, generator=lambda c: np.full_like(c, 90))
+    summary = drive(
+        actor_run, gap_clip, tmp_path / "out.mp4", settings, generator=lambda c, _charts: np.full_like(c, 90)
+    )
     assert summary.leak is None
 
 
@@ -176,7 +178,7 @@ def test_without_retargeting_the_drivers_own_shape_goes_in(actor_run, b_and_trut
             clip,
             tmp_path / f"{way}.mp4",
             replace(settings, retarget=way),
-            generator=lambda c, seen=seen: seen.append(c[0]) or c,
+            generator=lambda c, _charts, seen=seen: seen.append(c[0]) or c,
         )
     eyes_apart = {
         way: np.mean([np.diff(np.nonzero((c == (255, 255, 255)).all(-1).any(0))[0][[0, -1]]) for c in seen])
@@ -228,7 +230,7 @@ def test_the_drivers_own_video_is_never_written_over(actor_run, actor_clip, sett
 def test_a_generator_that_fails_leaves_no_half_video(actor_run, actor_clip, settings, tmp_path):
     calls = []
 
-    def fail_later(conditions: np.ndarray) -> np.ndarray:
+    def fail_later(conditions: np.ndarray, _charts: np.ndarray) -> np.ndarray:
         calls.append(1)
         if len(calls) > 10:
             raise RuntimeError

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from toys import at_step, contents, narrow_presets, only_asked_saves, stop, write_toy_pairs
 
@@ -16,6 +15,7 @@ from mueca import diary, schedule
 from mueca.checkpoint import load_newest
 from mueca.config import TrainSettings
 from mueca.curve import Point, read_curve
+from mueca.pairs import Pairs
 from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES
 from mueca.training import TrainingInterrupted, train
 
@@ -163,9 +163,9 @@ def test_a_kill_at_any_moment_of_saving_loses_nothing_older_than_the_last_checkp
 def flat_after(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
     """Let the held-out SSIM rise until that step, and no further, whatever is painted."""
 
-    def measured(paint: object, conditions: np.ndarray, targets: object, *, steps: int, seconds: float) -> Point:
+    def measured(paint: object, pairs: Pairs, *, steps: int, seconds: float) -> Point:
         shown = min(steps, last) / 100
-        return Point(steps, seconds, l1=0.1, psnr=20.0, ssim=shown, num_frames=len(conditions))
+        return Point(steps, seconds, l1=0.1, psnr=20.0, ssim=shown, num_frames=len(pairs.targets))
 
     monkeypatch.setattr(diary, "measure", measured)
 

@@ -33,7 +33,7 @@ from mueca.pairs import LANDMARKS, read_split
 from mueca.pictures import read_picture
 from mueca.presets import PRESETS, Preset
 from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES, SETTINGS, TIME_LAPSE, clear, locked, read_run
-from mueca.subject import SUBJECT, fit_subject, read_subject
+from mueca.subject import SUBJECT, fit_subject, read_atlas, read_subject, with_charts
 from mueca.summaries import of_training
 from mueca.training import TrainingInterrupted, TrainResult, train
 
@@ -91,9 +91,9 @@ def test_weights_that_are_averaged_follow_the_latest_closely_at_first():
 @pytest.mark.slow
 def test_small_learns_a_toy_task_much_better_than_its_mean_picture_within_300_steps():
     preset = dataclasses.replace(NARROW["small"], width_generator=16, jitter_size_px=256, mirror=False)
-    conditions, targets = toy_pairs(8)
+    conditions, targets, charts = toy_pairs(8)
     mean_picture_l1 = np.abs(targets - targets.mean(axis=0)).mean() / 127.5
-    trainer = Trainer(preset, conditions, targets, seed=0, device=CPU)
+    trainer = Trainer(preset, conditions, targets, charts, seed=0, device=CPU)
     losses = []
     for step in range(300):
         trainer.step(step / 300)
@@ -338,8 +338,10 @@ def test_a_budget_counts_what_the_device_still_works_on_when_the_host_is_done(
 
 
 def test_auto_by_the_clock_ends_a_budget_whose_curve_is_flat(pairs, tmp_path, monkeypatch, lagging):
-    def measured(_paint, _conditions, targets, *, steps, seconds):
-        return Point(steps, seconds, l1=0.1, psnr=20.0, ssim=min(seconds, 60.0) / 100, num_frames=len(targets))
+    def measured(_paint, learned, *, steps, seconds):
+        return Point(
+            steps, seconds, l1=0.1, psnr=20.0, ssim=min(seconds, 60.0) / 100, num_frames=len(measured_pairs.targets)
+        )
 
     monkeypatch.setattr(diary, "measure", measured)
     result = train(pairs, tmp_path / "run", TrainSettings(budget=400.0, stop="auto"))
@@ -709,7 +711,8 @@ def test_a_run_folder_holds_all_it_takes_to_drive_and_to_repeat(pairs, tmp_path)
     assert (record.settings.stop, record.versions.torch) == ("length", torch.__version__)
     assert [point.steps for point in read_curve(run)] == [0, 1, 2, 3, 4, 5]
     test = read_split(pairs, "test")
-    assert load_generator(run)(test.conditions).shape == test.targets.shape
+    test = with_charts(test, pairs, read_atlas(run))
+    assert load_generator(run)(test.conditions, test.charts).shape == test.targets.shape
 
 
 def test_sample_sheets_show_start_and_end_and_carry_the_mark(pairs, tmp_path):

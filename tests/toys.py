@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mueca import journal
+from mueca.face.charts import GRID
 from mueca.gan import Trainer
 from mueca.pairs import Landmarks, Manifest, write_landmarks, write_manifest, write_pair
 from mueca.presets import PRESETS, Preset
@@ -20,13 +21,16 @@ NARROW = {
     # Dropout, jitter and mirroring in both, so that every kind of chance takes part in exact resume.
     "paper": dataclasses.replace(PRESETS["paper"], width_generator=2, width_discriminator=2),
     "small": dataclasses.replace(
-        PRESETS["small"], width_generator=4, width_discriminator=4, jitter_size_px=264, mirror=True
+        PRESETS["small"], width_generator=4, width_discriminator=4, textures=2, jitter_size_px=264, mirror=True
     ),
 }
 
 
-def toy_pairs(number: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Conditions with a green square on black somewhere; targets with a red disc there on a blue slope."""
+def toy_pairs(number: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Conditions with a green square on black somewhere; targets with a red disc there on a blue slope; their charts.
+
+    The scene's chart is the picture's, and the face's lies around the square.
+    """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:256, :256]
     conditions, targets = np.zeros((2, number, 256, 256, 3), np.uint8)
@@ -34,7 +38,11 @@ def toy_pairs(number: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     for condition, target, (row, column) in zip(conditions, targets, rng.integers(60, 196, (number, 2)), strict=True):
         condition[row - 40 : row + 40, column - 40 : column + 40] = (0, 255, 0)
         target[np.hypot(y - row, x - column) < 40] = (220, 40, 30)
-    return conditions, targets
+    along = np.linspace(-1, 1, GRID)
+    scene = np.stack(np.meshgrid(along, along))
+    middles = np.random.default_rng(seed).integers(60, 196, (number, 2))[:, ::-1, None, None] / 128 - 1
+    charts = np.concatenate([np.broadcast_to(scene, (number, *scene.shape)), scene - middles], axis=1)
+    return conditions, targets, charts.astype(np.float32)
 
 
 def narrow_presets(put: Callable[[dict[str, Preset], str, Preset], None]) -> None:
@@ -52,7 +60,7 @@ def only_asked_saves(put: Callable[[object, str, float], None]) -> None:
 def write_toy_pairs(folder: Path, *, num_train: int = 5, num_test: int = 2, seed: int = 0) -> Path:
     folder.mkdir()
     number = num_train + num_test
-    conditions, targets = toy_pairs(number, seed=seed)
+    conditions, targets, _ = toy_pairs(number, seed=seed)
     for i in range(number):
         write_pair(folder, "train" if i < num_train else "test", i, conditions[i], targets[i])
     points = np.random.default_rng(seed).uniform(0, 256, (number, 68, 2))

@@ -35,7 +35,7 @@ class Diary:
 
     def __init__(self, run: Path, test: Pairs, *, first_step: int, num_measured: int) -> None:
         self.run = run
-        self.conditions, self.targets = _evenly(test, _NUM_SAMPLES)
+        self.samples = _evenly(test, _NUM_SAMPLES)
         self.curve = curve_until(run, first_step)
         num_before = self.curve[-1].num_frames if self.curve else 0
         self.measured = _evenly(test, min(num_before or num_measured, len(test.targets)))
@@ -52,7 +52,7 @@ class Diary:
 
     def note_pictures(self, step: int, paint: Painter) -> None:
         """Paint the same test frames as ever: a sheet in ``RUN/samples``, and the fakes for TensorBoard."""
-        fakes = paint(self.conditions)
+        fakes = paint(self.samples.conditions, self.samples.charts)
         sheet, mark = self._sheet(fakes)
         write_picture(self.run / SAMPLES / f"{_stem(step)}.jpg", sheet, mark=mark)
         # An event file has no place for XMP: the badge in the picture is the mark that these carry.
@@ -62,7 +62,7 @@ class Diary:
 
     def note_point(self, step: int, seconds: float, paint: Painter) -> None:
         """Add to ``RUN/curve.json`` how near the painter comes to the same held-out frames as ever."""
-        point = measure(paint, *self.measured, steps=step, seconds=seconds)
+        point = measure(paint, self.measured, steps=step, seconds=seconds)
         self.curve = (*(earlier for earlier in self.curve if earlier.steps < step), point)
         write_curve(self.run, self.curve)
         for name in ("l1", "psnr", "ssim"):
@@ -79,7 +79,7 @@ class Diary:
             return
         from mueca.video import VideoWriter  # a machine that only trains may lack PyAV
 
-        blank, mark = self._sheet(self.targets)
+        blank, mark = self._sheet(self.samples.targets)
         with VideoWriter(self.run / TIME_LAPSE, size_px=(blank.shape[1], blank.shape[0]), mark=mark) as film:
             for i, path in enumerate(sheets):
                 film.write(read_picture(path), i / _SHEETS_PER_SECOND)
@@ -90,16 +90,18 @@ class Diary:
         self.log.close()
 
     def _sheet(self, fakes: np.ndarray) -> tuple[Picture, Mark]:
-        sheet, boxes = contact_sheet(list(zip(self.conditions, self.targets, fakes, strict=True)), titles=_TITLES)
+        sheet, boxes = contact_sheet(
+            list(zip(self.samples.conditions, self.samples.targets, fakes, strict=True)), titles=_TITLES
+        )
         return sheet, composite(*(row[-1] for row in boxes))
 
 
-def measure(paint: Painter, conditions: np.ndarray, targets: np.ndarray, *, steps: int, seconds: float) -> Point:
-    """Return the point that the painter reaches on these pairs, each RGB uint8 (N, H, W, 3)."""
-    both = list(zip(paint(conditions), targets, strict=True))
+def measure(paint: Painter, pairs: Pairs, *, steps: int, seconds: float) -> Point:
+    """Return the point that the painter reaches on these pairs."""
+    both = list(zip(paint(pairs.conditions, pairs.charts), pairs.targets, strict=True))
     decibels = (min(metrics.psnr(fake, real), metrics.PSNR_OF_EQUALS_DB) for fake, real in both)
     l1, ssim = (fmean(of(fake, real) for fake, real in both) for of in (metrics.l1, metrics.ssim))
-    return Point(steps, seconds, l1=l1, psnr=fmean(decibels), ssim=ssim, num_frames=len(targets))
+    return Point(steps, seconds, l1=l1, psnr=fmean(decibels), ssim=ssim, num_frames=len(pairs.targets))
 
 
 def is_time_lapse_due(run: Path) -> bool:
@@ -115,10 +117,16 @@ def _sheets(run: Path) -> list[Path]:
     return sorted((run / SAMPLES).glob("step_????????.jpg"))
 
 
-def _evenly(test: Pairs, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the conditions and targets of so many pairs, spread evenly over all."""
+def _evenly(test: Pairs, number: int) -> Pairs:
+    """Return so many of the pairs, spread evenly over all."""
     chosen = np.linspace(0, len(test.targets) - 1, number).round().astype(int)
-    return test.conditions[chosen], test.targets[chosen]
+    return Pairs(
+        conditions=test.conditions[chosen],
+        targets=test.targets[chosen],
+        frame_index=test.frame_index[chosen],
+        names=tuple(test.names[row] for row in chosen),
+        charts=None if test.charts is None else test.charts[chosen],
+    )
 
 
 def _stem(step: int) -> str:

@@ -64,14 +64,25 @@ def pair_at(seed: int, position: int, num_pairs: int) -> int:
 
 
 class Examples:
-    """All pairs on ``device``, as uint8; ``conditions`` and ``targets`` are RGB uint8 (N, 256, 256, 3)."""
+    """All pairs on ``device``, as uint8; ``conditions`` and ``targets`` are RGB uint8 (N, 256, 256, 3).
+
+    ``charts`` are (N, 4, GRID, GRID) float32, see ``mueca.face.charts``; None: there are none.
+    """
 
     def __init__(
-        self, preset: Preset, conditions: np.ndarray, targets: np.ndarray, *, device: torch.device, dtype: torch.dtype
+        self,
+        preset: Preset,
+        conditions: np.ndarray,
+        targets: np.ndarray,
+        charts: np.ndarray | None = None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.preset, self.dtype = preset, dtype
         self._conditions = torch.from_numpy(conditions).to(device)
         self._targets = torch.from_numpy(targets).to(device)
+        self._charts = None if charts is None else torch.from_numpy(charts).to(device)
         self._offsets = torch.arange(SIZE_PX, device=device)
 
     def __len__(self) -> int:
@@ -85,40 +96,49 @@ class Examples:
         return self.conditions_at(choices), self.targets_at(choices)
 
     def conditions_at(self, choices: Tensor) -> Tensor:
-        """Return the first half of what ``at`` does: flat colours stay what they are."""
-        return self._moved(self._conditions, choices, "nearest", padding="border")
+        """Return the first half of what ``at`` does; enlarged for a crop, flat colours stay what they are."""
+        return self._moved(self._conditions, choices, "nearest", beyond="border")
 
     def targets_at(self, choices: Tensor) -> Tensor:
         """Return the second half of what ``at`` does."""
-        return self._moved(self._targets, choices, "bilinear", padding="reflection")
+        return self._moved(self._targets, choices, "bilinear", beyond="reflection")
 
-    def _moved(self, pictures: Tensor, choices: Tensor, mode: str, *, padding: str) -> Tensor:
+    def charts_at(self, choices: Tensor) -> Tensor | None:
+        """Return the charts of what ``at`` returns, (M, 4, GRID, GRID) float32; None where there are none."""
+        if self._charts is None:
+            return None
+        charts = self._charts.index_select(0, choices[:, 0].long())
+        if not (self._moves or self.preset.mirror or self.preset.jitter_size_px > SIZE_PX):
+            return charts
+        crop_y, crop_x, mirrored = choices[:, 1:4].to(charts.dtype)[:, :, None].unbind(1)  # each (M, 1)
+        along = torch.linspace(-1.0, 1.0, charts.shape[-1], device=charts.device)
+        in_whole = 2 / self.preset.jitter_size_px  # of the enlarged pair's pixels, from border to border -1 to 1
+        down = (crop_y + (along + 1) * (SIZE_PX / 2)) * in_whole - 1
+        across = (crop_x + (along * (1 - 2 * mirrored) + 1) * (SIZE_PX / 2)) * in_whole - 1
+        places = _places(choices[:, 6:10].to(charts.dtype), down, across)
+        return functional.grid_sample(charts, places, "bilinear", "reflection", align_corners=True)
+
+    @property
+    def _moves(self) -> bool:
+        return bool(self.preset.zoom or self.preset.shift_px)
+
+    def _moved(self, pictures: Tensor, choices: Tensor, enlarging: str, *, beyond: str) -> Tensor:
+        """Return pictures in [-1, 1], moved as the choices say: ``beyond`` is what lies beyond their borders."""
         pair, crop_y, crop_x, mirrored = choices[:, :4].long().unbind(1)
         images = tensor_from_rgb(pictures.index_select(0, pair)).to(self.dtype)
-        if self.preset.zoom or self.preset.shift_px:
-            places = self._places(choices[:, 6:10].to(self.dtype))
-            images = functional.grid_sample(images, places, mode, padding, align_corners=False)
+        if self._moves:
+            centres = ((2 * self._offsets + 1) / SIZE_PX - 1).to(self.dtype)  # of pixels, from border to border -1 to 1
+            places = _places(choices[:, 6:10].to(self.dtype), centres, centres)
+            images = functional.grid_sample(images, places, "bilinear", beyond, align_corners=False)
         if self.preset.jitter_size_px > SIZE_PX:
-            aligned = {} if mode == "nearest" else {"align_corners": False}
-            images = functional.interpolate(images, self.preset.jitter_size_px, mode=mode, **aligned)
+            aligned = {} if enlarging == "nearest" else {"align_corners": False}
+            images = functional.interpolate(images, self.preset.jitter_size_px, mode=enlarging, **aligned)
         elif not self.preset.mirror:
             return images
         rows = crop_y[:, None] + self._offsets
         backward = SIZE_PX - 1 - self._offsets
         columns = crop_x[:, None] + torch.where(mirrored[:, None] == 1, backward, self._offsets)
         return _taken(images, rows, columns)
-
-    def _places(self, moves: Tensor) -> Tensor:
-        """Return where in a pair each pixel of the moved pictures lies, as grid_sample has it, (M, 256, 256, 2).
-
-        ``moves`` is (M, 4): zoom y and x, shift y and x.
-        """
-        zoom_y, zoom_x, shift_y, shift_x = moves[:, :, None].unbind(1)  # each (M, 1)
-        centres = (2 * self._offsets + 1) / SIZE_PX - 1  # of pixels, from border to border -1 to 1
-        rows = zoom_y * centres + shift_y * (2 / SIZE_PX)
-        columns = zoom_x * centres + shift_x * (2 / SIZE_PX)
-        down = rows[:, :, None].expand(-1, -1, SIZE_PX)
-        return torch.stack([columns[:, None].expand(-1, SIZE_PX, -1), down], dim=-1).to(self.dtype)
 
     def window(self, images: Tensor, choices: Tensor) -> Tensor:
         """Return what the discriminator sees of (M, 3, 256, 256), differentiably."""
@@ -136,6 +156,19 @@ def tensor_of(choices: Sequence[Choice]) -> Tensor:
 
 CHOSEN = len(fields(Choice)) - 1
 """Numbers that tell a choice to the device."""
+
+
+def _places(moves: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Return where in a pair the places of the moved pictures lie, as grid_sample has it, (M, P, P, 2).
+
+    ``moves`` is (M, 4): zoom y and x, shift y and x in pixels; ``down`` and ``across``, (P,) or (M, P), are the places
+    along the sides, from border to border -1 to 1.
+    """
+    zoom_y, zoom_x, shift_y, shift_x = moves[:, :, None].unbind(1)  # each (M, 1)
+    rows = zoom_y * down + shift_y * (2 / SIZE_PX)
+    columns = zoom_x * across + shift_x * (2 / SIZE_PX)
+    num = rows.shape[1]
+    return torch.stack([columns[:, None].expand(-1, num, -1), rows[:, :, None].expand(-1, -1, num)], dim=-1)
 
 
 def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

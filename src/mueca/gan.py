@@ -43,7 +43,8 @@ class Losses:
 class Trainer:
     """The two networks, their optimizers and the pairs they learn from.
 
-    ``conditions`` and ``targets`` are RGB uint8 (N, 256, 256, 3). All randomness is a function of ``seed`` and the
+    ``conditions`` and ``targets`` are RGB uint8 (N, 256, 256, 3), ``charts`` as ``mueca.examples`` has them, for a
+    generator with textures. All randomness is a function of ``seed`` and the
     number of steps taken, so that ``state()`` and ``steps_taken`` are all that it takes to go on exactly. Weights are
     ``dtype``; with ``bfloat16`` the convolutions compute in that, by PyTorch's automatic mixed precision. The processes
     of a ``group`` learn from their shares of every batch, and must make the same calls. Unless ``tune`` is False, one
@@ -55,6 +56,7 @@ class Trainer:
         preset: Preset,
         conditions: np.ndarray,
         targets: np.ndarray,
+        charts: np.ndarray | None = None,
         *,
         seed: int,
         device: torch.device,
@@ -64,7 +66,7 @@ class Trainer:
         tune: bool = True,
     ) -> None:
         self.preset, self.seed, self.device, self.precision, self.group = preset, seed, device, precision, group
-        self.examples = Examples(preset, conditions, targets, device=device, dtype=dtype)
+        self.examples = Examples(preset, conditions, targets, charts, device=device, dtype=dtype)
         self.steps_taken = 0
         self._layout = layout_on(device, precision)
         self.generator, self.discriminator = build_generator(preset), build_discriminator(preset)
@@ -127,15 +129,17 @@ class Trainer:
         """Return the last step's losses, on this process's share of the batch; waits for the device."""
         return Losses(*self._losses.tolist())
 
-    def update(self, condition: Tensor, target: Tensor, choices: Tensor | None = None) -> None:
+    def update(
+        self, condition: Tensor, target: Tensor, choices: Tensor | None = None, charts: Tensor | None = None
+    ) -> None:
         """Update the discriminator, then the generator through the updated discriminator.
 
         Pictures are (N, 3, 256, 256) in [-1, 1]. The discriminator sees them through the windows of ``choices``, as
-        ``mueca.examples.tensor_of`` returns them; None: whole.
+        ``mueca.examples.tensor_of`` returns them; None: whole. ``charts`` are for a generator with textures alone.
         """
         condition, target = (images.contiguous(memory_format=self._layout) for images in (condition, target))
         with self._mixed_precision():
-            fake = self._averaging_generator(condition)
+            fake = self._averaging_generator(condition, charts)
         condition_seen, fake_seen, target_seen = (
             images if choices is None else self.examples.window(images, choices) for images in (condition, fake, target)
         )
@@ -217,7 +221,7 @@ class Trainer:
             condition = self.examples.conditions_at(self._choices)
             self._losses.copy_(self._tuned.learn(condition, self._make_target, self._window))
         else:
-            self.update(*self.examples.at(self._choices), self._choices)
+            self.update(*self.examples.at(self._choices), self._choices, self.examples.charts_at(self._choices))
         self._update_average()
 
     def _tuned_step(self) -> TunedStep | None:

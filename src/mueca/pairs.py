@@ -88,6 +88,8 @@ class Pairs:
     """(N,) int64, rising."""
     names: tuple[str, ...]
     """What each pair's file is called, without its suffix; no two are alike."""
+    charts: Array | None = None
+    """(N, 4, GRID, GRID) float32, see ``mueca.face.charts``; None: not known, or not needed."""
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,13 @@ def gather(files: Sequence[PairFiles], read: Callable[[PairFiles], tuple[Array, 
 
 
 def sha256_of_pairs(pairs: Path) -> str:
-    """Return one SHA-256 over the names and bytes of every pair, in order of their names."""
+    """Return one SHA-256 over the names and bytes of every pair, in order of their names, and the landmarks.
+
+    Raises InputError where the landmarks are missing or damaged.
+    """
     total = hashlib.sha256()
+    for array in vars(read_landmarks(pairs)).values():
+        total.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     for path in sorted(p for split in SPLITS for half in HALVES for p in (pairs / split / half).glob("*.png")):
         total.update(path.relative_to(pairs).as_posix().encode(errors="surrogateescape") + b"\0")
         total.update(hashlib.sha256(path.read_bytes()).digest())

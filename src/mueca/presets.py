@@ -18,6 +18,9 @@ class Preset:
     width_generator: int
     """Channels of the generator's first block: pix2pix's ngf."""
     width_discriminator: int
+    textures: int
+    """Channels of the textures that the generator learns on each chart of the face, see ``mueca.face.charts``; 0: none.
+    Pairs that don't know their charts have none either."""
     norm_discriminator: Literal["batch", "instance"]
     learning_rate_generator: float
     learning_rate_discriminator: float
@@ -60,6 +63,7 @@ class Preset:
 _PRESET_RANGES: dict[str, tuple[float, float]] = {
     "width_generator": (1, 512),
     "width_discriminator": (1, 512),
+    "textures": (0, 64),
     "learning_rate_generator": (1e-9, 1.0),
     "learning_rate_discriminator": (1e-9, 1.0),
     "rate_falls_from": (0.0, 1.0),
@@ -82,6 +86,7 @@ PRESETS: dict[str, Preset] = {
         generator="unet",
         width_generator=64,
         width_discriminator=64,
+        textures=0,
         norm_discriminator="batch",
         learning_rate_generator=2e-4,
         learning_rate_discriminator=2e-4,
@@ -105,6 +110,7 @@ PRESETS: dict[str, Preset] = {
         generator="compact",
         width_generator=48,
         width_discriminator=32,
+        textures=8,
         norm_discriminator="instance",
         learning_rate_generator=1e-3,
         learning_rate_discriminator=2e-4,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from mueca import metrics
 from mueca.config import SIZE_PX, DriveSettings, to_json
 from mueca.errors import MuecaError, OutputError
+from mueca.face.charts import borrowed_views, charts_of
 from mueca.face.condition import draw_condition
 from mueca.face.crop import apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import make_detector
@@ -36,8 +37,14 @@ from mueca.video import VideoReader, VideoWriter
 
 Array = np.ndarray
 
-Generator = Callable[[Array], Array]
-"""From conditions (N, SIZE_PX, SIZE_PX, 3) to fakes of the same shape, both RGB uint8."""
+
+class Painter(Protocol):
+    """Paints fakes from conditions, both RGB uint8 (N, SIZE_PX, SIZE_PX, 3), and their charts, where they are known.
+
+    For the charts, (N, 4, GRID, GRID) float32, see ``mueca.face.charts``.
+    """
+
+    def __call__(self, conditions: Array, charts: Array | None = None) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Reenactor:
     """By frame number: see ``DriveSummary``."""
 
     def __init__(
-        self, generator: Generator, subject: Subject, track: Track, *, retarget: Literal["shape", "none"] = "shape"
+        self, generator: Painter, subject: Subject, track: Track, *, retarget: Literal["shape", "none"] = "shape"
     ):
         """Learn from the driver's track, of one frame or more, what the driver's face is like.
 
@@ -104,6 +111,8 @@ class Reenactor:
         else:
             self._landmarks = retargeter.carry_over(in_crop)
             self._gaze = carry_gaze(track.gaze, subject.gaze, fit_gaze(track.gaze))
+        self._atlas = subject.atlas
+        self._views = borrowed_views(self._frame_from_driver, subject.atlas) if subject.atlas else None
         self._last: Painted | None = None
         self._last_row = 0
 
@@ -124,8 +133,14 @@ class Reenactor:
         return Painted(
             driver=cut_crop(image, self._frame_from_driver[row]),
             condition=condition,
-            fake=self._generator(condition[None])[0],
+            fake=self._generator(condition[None], self._charts(row))[0],
         )
+
+    def _charts(self, row: int) -> Array | None:
+        if self._atlas is None or self._views is None:
+            return None
+        rows = slice(row, row + 1)
+        return charts_of(self._landmarks[rows], self._views[rows], self._atlas)
 
 
 class LeakMeter:
@@ -162,7 +177,7 @@ def drive(
     out: Path,
     settings: DriveSettings | None = None,
     *,
-    generator: Generator | None = None,
+    generator: Painter | None = None,
     show_progress: bool = False,
 ) -> DriveSummary:
     """Write to ``out`` (.mp4) the run's subject making the expressions of the face in ``video``.
@@ -234,7 +249,7 @@ def _write_report(report: Path, summary: DriveSummary, settings: DriveSettings) 
         raise cannot_write(report, error) from error
 
 
-def load_generator(run: Path, *, device: str, threads: int | None) -> Generator:
+def load_generator(run: Path, *, device: str, threads: int | None) -> Painter:
     """Return the run's generator; raises MuecaError where PyTorch is not installed."""
     try:
         from mueca import checkpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 
 from mueca.config import from_json, to_json
 from mueca.errors import InputError, SettingsError
+from mueca.face.charts import Atlas, charts_of, fit_atlas, views_of
 from mueca.face.crop import CropRule, apply_transform
 from mueca.face.gaze import GazeRange, fit_gaze
 from mueca.face.movements import MOVEMENTS, movements_of, ranges_of
 from mueca.face.shape import FaceModel, fit_face
 from mueca.files import write_whole
-from mueca.pairs import Landmarks, read_landmarks, read_manifest
+from mueca.pairs import Landmarks, Pairs, read_landmarks, read_manifest
 
 Array = np.ndarray
 
@@ -40,6 +41,8 @@ class Subject:
     """How far the subject moved, by which a driver is compared: see ``mueca.face.movements.ranges_of``."""
     crop_rule: dict[str, float]
     source_name: str
+    atlas: Atlas | None = None
+    """What the charts refer to, see ``mueca.face.charts``; None: bare pictures don't tell where the camera stood."""
 
     @property
     def typical_shape(self) -> Array:
@@ -72,7 +75,21 @@ def fit_subject(pairs: Path) -> Subject:
     manifest, track = read_manifest(pairs), read_landmarks(pairs)
     rows = _training_rows(track, manifest.first_test_frame)
     in_crop = apply_transform(np.linalg.inv(track.frame_from_crop[rows]), track.landmarks[rows])
-    return learn_subject(in_crop, track.gaze[rows], crop_rule=manifest.crop_rule, source_name=manifest.source_name)
+    subject = learn_subject(in_crop, track.gaze[rows], crop_rule=manifest.crop_rule, source_name=manifest.source_name)
+    return replace(subject, atlas=fit_atlas(in_crop, track.frame_from_crop[rows]))
+
+
+def with_charts(part: Pairs, pairs: Path, atlas: Atlas) -> Pairs:
+    """Return a split of a pairs folder with its frames' charts; raises InputError where the landmarks lack a frame."""
+    track = read_landmarks(pairs)
+    row_of = {int(number): row for row, number in enumerate(track.frame_index)}
+    missing = [int(number) for number in part.frame_index if int(number) not in row_of]
+    if missing:
+        raise InputError(f"{pairs}: its landmarks lack frame {missing[0]}; extract the pairs again with --fresh")
+    rows = [row_of[int(number)] for number in part.frame_index]
+    frame_from_crop = track.frame_from_crop[rows]
+    in_crop = apply_transform(np.linalg.inv(frame_from_crop), track.landmarks[rows])
+    return replace(part, charts=charts_of(in_crop, views_of(frame_from_crop, atlas), atlas))
 
 
 def learn_subject(landmarks: Array, gaze: Array, *, crop_rule: dict[str, float], source_name: str) -> Subject:
@@ -119,6 +136,8 @@ def read_known(run: Path) -> Subject | Undrivable:
         _require_face(subject.face)
         _require_gaze(subject.gaze)
         _require_movements(subject.movements)
+        if subject.atlas:
+            _require_atlas(subject.atlas)
         _require_rule(subject.rule)  # a foreign rule fails here, not while driving
     except FileNotFoundError as error:
         raise InputError(
@@ -129,7 +148,26 @@ def read_known(run: Path) -> Subject | Undrivable:
     return subject
 
 
-_LARGEST = {"neutral": 10.0, "size_px": 1e4, "centre_px": 1e5, "shape": 1e5, "reach_low": 100.0, "reach_high": 100.0}
+def read_atlas(run: Path) -> Atlas:
+    """Return what the run's charts refer to; raises InputError as ``read_known``, and where it is not known."""
+    known = read_known(run)
+    if isinstance(known, Undrivable) or known.atlas is None:
+        raise InputError(f"{run / SUBJECT}: lacks the atlas that its textures need; train the run again with --fresh")
+    return known.atlas
+
+
+_LARGEST = {
+    "landmarks": 1e5,
+    "side_px": 1e5,
+    "view_low": 1e3,
+    "view_high": 1e3,
+    "neutral": 10.0,
+    "size_px": 1e4,
+    "centre_px": 1e5,
+    "shape": 1e5,
+    "reach_low": 100.0,
+    "reach_high": 100.0,
+}
 """Beyond these a subject is damaged: in sizes of the face, or pixels."""
 
 
@@ -154,6 +192,14 @@ def _require_face(face: FaceModel) -> None:
     for low, high in (("pose_low", "pose_high"), ("reach_low", "reach_high")):
         if (np.array(getattr(face, low)) > getattr(face, high)).any():
             raise ValueError(f"{low} is above {high}")
+
+
+def _require_atlas(atlas: Atlas) -> None:
+    shapes = {"centre_px": (2,), "side_px": (), "view_low": (3,), "view_high": (3,), "landmarks": (68, 2)}
+    for name, shape in shapes.items():
+        _require_numbers(name, getattr(atlas, name), shape)
+    if atlas.side_px <= 0 or (np.array(atlas.view_low) > atlas.view_high).any() or atlas.view_low[2] <= 0:
+        raise ValueError(f"side_px is {atlas.side_px}, view_low {atlas.view_low}, view_high {atlas.view_high}")
 
 
 def _require_shape(known: Undrivable) -> Undrivable:

@@ -41,7 +41,7 @@ from mueca.runs import (
     write_run,
 )
 from mueca.schedule import FALL_OF_AUTO, Schedule
-from mueca.subject import SUBJECT, Subject, Undrivable, fit_subject, read_known, write_subject
+from mueca.subject import SUBJECT, Subject, Undrivable, fit_subject, read_known, with_charts, write_subject
 
 _STEPS_PER_READING = 10
 """Of the losses: to read them, a GPU must be waited for."""
@@ -108,6 +108,9 @@ def train(
     device = choose_device(settings.device)
     record = _resolve(data, settings, run, device, place)
     subject = _learn_subject(data, training, run, record, show_progress=show_progress) if is_first else None
+    if record.preset.textures:  # the pairs are mueca's own
+        atlas = (subject or fit_subject(data.folder)).atlas
+        training, test = (with_charts(part, data.folder, atlas) for part in (training, test))
     undrivable = subject.undrivable if isinstance(subject, Undrivable) else None
     schedule = Schedule(record.length_kind, record.length, len(training.targets), record.preset.batch, settings.stop)
     claimed = _claimed(run, record) if is_first else nullcontext()
@@ -121,7 +124,7 @@ def train(
     ):
         _require_alike(group, record)
         trainer = Trainer(
-            record.preset, training.conditions, training.targets,
+            record.preset, training.conditions, training.targets, training.charts,
             seed=settings.seed, device=device, precision=record.precision, group=group,
         )  # fmt: skip
         seconds, flat = _go_on(trainer, run) if is_first else (0.0, None)
@@ -212,6 +215,8 @@ def _require_alike(group: Group, record: Run) -> None:
 def _resolve(data: Dataset, settings: TrainSettings, run: Path, device: torch.device, place: Place) -> Run:
     """Return the run's record: the settings with the preset, the length and the precision that they name."""
     preset = _with_widths_of(run, settings, _preset_of(settings))
+    if data.layout != "pairs":
+        preset = dataclasses.replace(preset, textures=0)
     Group(place).share(preset.batch)  # raises where there are no equal shares
     named = [(kind, getattr(settings, kind)) for kind in get_args(LengthKind) if getattr(settings, kind) is not None]
     kind, amount = named[0] if named else (preset.length_kind, preset.length)

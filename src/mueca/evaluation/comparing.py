@@ -10,7 +10,7 @@ import numpy as np
 
 from mueca.config import EvaluateSettings
 from mueca.errors import InputError, OutputError, SettingsError
-from mueca.evaluation.held_out import Material, evaluate, make_report, read_material
+from mueca.evaluation.held_out import Material, evaluate, make_report, paint_row, read_material
 from mueca.evaluation.report import write_comparison
 from mueca.evaluation.scores import Metrics, Report, Tile
 from mueca.evaluation.storing import METRICS, read_metrics
@@ -116,7 +116,7 @@ def _tiles(material: Material, names: Sequence[str], settings: EvaluateSettings)
     paint = load_generator(material.run, device=settings.device, threads=settings.threads)
     test = material.test
     rows = [test.names.index(name) for name in names]
-    fakes = [paint(test.conditions[row][None])[0] for row in rows]
+    fakes = [paint_row(paint, test, row) for row in rows]
     return {
         test.names[row]: Tile(condition=test.conditions[row], real=test.targets[row], fake=fake)
         for row, fake in zip(rows, fakes, strict=True)

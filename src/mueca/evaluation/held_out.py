@@ -39,12 +39,12 @@ from mueca.evaluation.storing import write_metrics
 from mueca.files import sha256_of, whole_folder
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.marks import SYNTHETIC
-from mueca.pairs import Pairs
+from mueca.pairs import SPLITS, Pairs
 from mueca.pictures import write_picture
 from mueca.portraits import make_ruler
-from mueca.reenactment import Generator, load_generator
+from mueca.reenactment import Painter, load_generator
 from mueca.runs import GENERATOR, Run, read_run
-from mueca.subject import read_known
+from mueca.subject import read_atlas, read_known, with_charts
 from mueca.version import VERSION
 
 Array = np.ndarray
@@ -68,7 +68,7 @@ def evaluate(
     run: Path,
     settings: EvaluateSettings | None = None,
     *,
-    generator: Generator | None = None,
+    generator: Painter | None = None,
     show_progress: bool = False,
 ) -> Metrics:
     """Measure the run on its held-out pairs, and on a driver's video if the settings name one.
@@ -89,7 +89,7 @@ def evaluate(
             run, settings, paint, reader, material.train.targets, material.test.targets, show_progress=show_progress
         )
     progress = {"desc": "paint", "unit": " frames", "disable": not show_progress, "dynamic_ncols": True}
-    fakes = [paint(condition[None])[0] for condition in tqdm(material.test.conditions, **progress)]
+    fakes = [paint_row(paint, material.test, row) for row in tqdm(range(len(material.test.names)), **progress)]
     metrics = measure(material, fakes, reader, stand_in, show_progress=show_progress)
     metrics = replace(metrics, driver=driven, generator_sha256=sha256)
     if settings.save_fakes:
@@ -113,7 +113,16 @@ def read_material(run: Path, named: Path | None) -> Material:
     data = open_dataset(pairs, record.settings.condition)
     if sha256_of_dataset(data) != record.pairs_sha256:
         raise InputError(f"{pairs}: these are not the pairs that {run} was trained on; name their folder with --pairs")
-    return Material(run, record, data, read_part(data, "train"), read_part(data, "test"), read_curve(run))
+    train, test = (read_part(data, split) for split in SPLITS)
+    if record.preset.textures:
+        test = with_charts(test, pairs, read_atlas(run))
+    return Material(run, record, data, train, test, read_curve(run))
+
+
+def paint_row(paint: Painter, pairs: Pairs, row: int) -> Array:
+    """Return the fake of one of the pairs, RGB uint8 (H, W, 3)."""
+    rows = slice(row, row + 1)
+    return paint(pairs.conditions[rows], None if pairs.charts is None else pairs.charts[rows])[0]
 
 
 def measure(

@@ -22,7 +22,7 @@ from mueca.face.following import follow_video
 from mueca.face.gaze import measure_gaze
 from mueca.face.movements import movements_of
 from mueca.face.track import Track
-from mueca.reenactment import Generator, LeakMeter, Painted, Reenactor
+from mueca.reenactment import LeakMeter, Painted, Painter, Reenactor
 from mueca.subject import Subject, read_subject
 from mueca.video import VideoReader
 
@@ -68,7 +68,7 @@ def require_drivable(run: Path, settings: EvaluateSettings) -> None:
 def follow_driver(
     run: Path,
     settings: EvaluateSettings,
-    paint: Generator,
+    paint: Painter,
     reader: FaceReader,
     training: Sequence[Array],
     held_out: Sequence[Array],

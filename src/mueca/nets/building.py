@@ -15,7 +15,7 @@ def build_generator(preset: Preset) -> nn.Module:
     """Return the preset's generator, its weights still to be drawn or loaded."""
     if preset.generator == "unet":
         return UNet(width=preset.width_generator, dropout=preset.dropout)
-    return Compact(width=preset.width_generator)
+    return Compact(width=preset.width_generator, textures=preset.textures)
 
 
 def build_discriminator(preset: Preset) -> nn.Module:

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mueca.face.charts import NUM_CHARTS
+from mueca.nets.textures import Textures
+
 _LEVELS = (1, 2, 4, 4, 4)
 """Channels at 64, 32, 16, 8 and 4 pixels, in units of the width."""
 _SCALES = 4
@@ -26,35 +29,42 @@ _SLOPE = 0.2
 class Compact(nn.Module):
     """Paint a fake from a condition: (N, 3, 256, 256) to (N, 3, 256, 256), both in [-1, 1].
 
-    Upsampling is bilinear, then convolution: nothing for a checkerboard to come from but the last doubling. It is
-    told no coordinates and has no learned background as input, which taught it where things stood in the training
-    frames: on ``d9`` after 1,500 steps such a background cost .020 of held-out SSIM and 0.7 dB.
+    Upsampling is bilinear, then convolution: nothing for a checkerboard to come from but the last doubling. With
+    ``textures`` it also learns so many channels of them, looked up by the charts (N, 4, GRID, GRID) of
+    ``mueca.face.charts``: convolutions alone paint what landmarks tell, and smear a background, hair or a pair of
+    glasses, which textures know by heart.
     """
 
-    def __init__(self, *, width: int) -> None:
+    def __init__(self, *, width: int, textures: int = 0) -> None:
         super().__init__()
         levels = [width * factor for factor in _LEVELS]
         at_64, at_128, at_256 = (math.ceil(width * share) for share in (2 / 3, 1 / 2, 1 / 8))
-        self.stem = nn.Conv2d(3 * _SCALES, width, 3, padding=1)
+        self.textures = Textures(channels=textures, size_px=128) if textures else None
+        looked_up = NUM_CHARTS * textures
+        self.stem = nn.Conv2d(3 * _SCALES + looked_up, width, 3, padding=1)
         self.down = nn.ModuleList(_Block(c_in, c_out, stride=2) for c_in, c_out in pairwise(levels))
         self.up = nn.ModuleList(
             _Block(below + skip, c_out)
             for (below, skip), c_out in zip(pairwise(levels[::-1]), [*levels[-2:0:-1], at_64], strict=True)
         )
-        self.at_128 = _Block(at_64 + 3, at_128)
+        self.at_128 = _Block(at_64 + 3 + looked_up, at_128)
         self.to_256 = nn.Conv2d(at_128, at_256 * 2 * 2, 3, padding=1)
         self.head = nn.Conv2d(at_256, 3, 3, padding=1)
 
-    def forward(self, condition: Tensor) -> Tensor:
+    def forward(self, condition: Tensor, charts: Tensor | None = None) -> Tensor:
+        if self.textures is not None and charts is None:
+            raise ValueError("a generator with textures paints with charts alone: see mueca.face.charts")
         condition_at_128 = functional.avg_pool2d(condition, 2)
-        x = self.stem(_smooth(condition_at_128))  # (N, width, 64, 64)
+        looked_up = [] if self.textures is None else [self.textures(charts).to(condition.dtype)]
+        halved = [functional.avg_pool2d(texture, 2) for texture in looked_up]
+        x = self.stem(torch.cat([_smooth(condition_at_128), *halved], dim=1))  # (N, width, 64, 64)
         skips = []
         for block in self.down:
             skips.append(x)
             x = block(x)
         for block in self.up:
             x = block(torch.cat([skips.pop(), _doubled(x)], dim=1))
-        x = self.at_128(torch.cat([_doubled(x), condition_at_128], dim=1))
+        x = self.at_128(torch.cat([_doubled(x), condition_at_128, *looked_up], dim=1))
         x = functional.leaky_relu(functional.pixel_shuffle(self.to_256(x), 2), _SLOPE)
         return torch.tanh(self.head(x))
 
@@ -70,6 +80,8 @@ class Compact(nn.Module):
                 module.weight.normal_(0.0, math.sqrt(2 / module.weight[0].numel()), generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
+            elif isinstance(module, Textures):
+                module.draw(generator)
         self.to_256.weight.copy_(self.to_256.weight[::4].repeat_interleave(4, dim=0))
         self.head.weight.mul_(0.2)  # nearly grey at first: a saturated tanh learns slowly
 

@@ -20,7 +20,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from mueca.config import SIZE_PX
+from mueca.face.charts import GRID, NUM_CHARTS
 from mueca.nets.building import build_discriminator, build_generator
+from mueca.nets.textures import Textures
 from mueca.presets import PRESETS, Preset
 
 Shape = tuple[int, ...]
@@ -53,7 +55,8 @@ class Block:
 def trace(net: nn.Module, *pictures: Tensor) -> list[Block]:
     """Return what happens to ``pictures`` on their way through ``net``, in order; the first block is what is given."""
     shape = _shape(pictures[0])
-    blocks = [Block("given", " and ".join(inspect.signature(net.forward).parameters), shape, shape)]
+    names = list(inspect.signature(net.forward).parameters)[: len(pictures)]
+    blocks = [Block("given", " and ".join(names), shape, shape)]
     with _listening(net, blocks):
         net(*pictures)
     return blocks
@@ -98,6 +101,10 @@ class _Listener(TorchFunctionMode):
             self.inside -= 1
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 self.blocks.append(_block_of(name, module, _shape(inputs[0]), _shape(output)))
+            elif isinstance(module, Textures):
+                self.blocks.append(
+                    Block(name, _LOOKED_UP, _shape(inputs[0]), _shape(output), num_parameters=_count(module))
+                )
             else:
                 self.blocks[-1].then.append(_MODULES.get(type(module), type(module).__name__))
                 self.blocks[-1].num_parameters += _count(module)
@@ -125,6 +132,7 @@ class _Listener(TorchFunctionMode):
             last.then.append(function.__name__)
 
 
+_LOOKED_UP = "textures, looked up by the charts"
 _MODULES = {nn.BatchNorm2d: "batch norm", nn.InstanceNorm2d: "instance norm"}
 _FUNCTIONS = {
     functional.leaky_relu: "LeakyReLU",
@@ -164,7 +172,9 @@ def _of_preset(name: str, preset: Preset) -> Iterator[str]:
         generator, discriminator = build_generator(preset).eval(), build_discriminator(preset).eval()
         whole = torch.empty(1, 3, SIZE_PX, SIZE_PX)
         window = torch.empty(1, 3, preset.discriminator_window_px, preset.discriminator_window_px)
-    painting, judging = trace(generator, whole), trace(discriminator, window, window)
+        charts = torch.empty(1, 2 * NUM_CHARTS, GRID, GRID)
+    given = (whole, charts) if preset.textures else (whole,)
+    painting, judging = trace(generator, *given), trace(discriminator, window, window)
     cost, cost_of_judging = (sum(block.flop for block in blocks) for blocks in (painting, judging))
     sees = receptive_field(judging)
 
@@ -203,6 +213,7 @@ def _table(blocks: list[Block], *, sees: Sequence[int] | None = None) -> Iterato
 
 def drawing(blocks: Sequence[Block]) -> list[str]:
     """Return a drawing of a generator: its channels at each size on the way down and up, and where they are joined."""
+    blocks = [block for block in blocks if block.kind != _LOOKED_UP]
     sizes = sorted({block.outlet[1] for block in blocks}, reverse=True)
     bottom = next(i for i, block in enumerate(blocks) if block.outlet[1] == sizes[-1])
     down, up = ({b.outlet[1]: b.outlet[0] for b in part} for part in (blocks[: bottom + 1], blocks[bottom + 1 :]))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,8 +13,14 @@ from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 
 Statistics = Literal["picture", "running"]
 
-Painter = Callable[[np.ndarray], np.ndarray]
-"""From conditions to fakes, both RGB uint8 (N, 256, 256, 3)."""
+
+class Painter(Protocol):
+    """Paints fakes from conditions, both RGB uint8 (N, 256, 256, 3), and their charts, see ``mueca.face.charts``.
+
+    A generator with textures needs the charts, (N, 4, GRID, GRID) float32; for others they make no difference.
+    """
+
+    def __call__(self, conditions: np.ndarray, charts: np.ndarray | None = None) -> np.ndarray: ...
 
 
 def painter(net: nn.Module, *, statistics: Statistics = "picture") -> Painter:
@@ -35,13 +40,15 @@ def painter(net: nn.Module, *, statistics: Statistics = "picture") -> Painter:
             if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
                 module.running_mean = module.running_var = None  # what torch takes as: the batch's own
 
-    def paint(conditions: np.ndarray) -> np.ndarray:
+    def paint(conditions: np.ndarray, charts: np.ndarray | None = None) -> np.ndarray:
         # One by one: a batch's own statistics would mix its pictures, and bigger batches are no faster on a CPU.
         with torch.inference_mode():
-            fakes = [
-                rgb_from_tensor(frozen(tensor_from_rgb(torch.from_numpy(one[None]).to(device)))).cpu().numpy()
-                for one in conditions
-            ]
+            fakes = []
+            for row in range(len(conditions)):
+                given = [tensor_from_rgb(torch.from_numpy(conditions[row : row + 1]).to(device))]
+                if charts is not None:
+                    given.append(torch.from_numpy(charts[row : row + 1]).to(device))
+                fakes.append(rgb_from_tensor(frozen(*given)).cpu().numpy())
         return np.concatenate(fakes) if fakes else np.zeros_like(conditions)
 
     return paint

@@ -17,7 +17,7 @@ DROPOUT_BLOCKS = (1, 2, 3)
 
 
 class UNet(nn.Module):
-    """Paint a fake from a condition: (N, 3, 256, 256) to (N, 3, 256, 256), both in [-1, 1].
+    """Paint a fake from a condition: (N, 3, 256, 256) to (N, 3, 256, 256), both in [-1, 1]; charts are not looked at.
 
     ``down[i]`` halves the picture, ``up[7 - i]`` doubles it again after joining what entered ``down[i + 1]``.
     """
@@ -41,7 +41,7 @@ class UNet(nn.Module):
         )
         self.up_norm = nn.ModuleList(nn.BatchNorm2d(c) for c in ups[:-1])
 
-    def forward(self, condition: Tensor) -> Tensor:
+    def forward(self, condition: Tensor, charts: Tensor | None = None) -> Tensor:
         x = self.down[0](condition)
         skips = []
         for conv, norm in zip(self.down[1:], [*self.down_norm, nn.Identity()], strict=True):
