@@ -339,9 +339,7 @@ def test_a_budget_counts_what_the_device_still_works_on_when_the_host_is_done(
 
 def test_auto_by_the_clock_ends_a_budget_whose_curve_is_flat(pairs, tmp_path, monkeypatch, lagging):
     def measured(_paint, learned, *, steps, seconds):
-        return Point(
-            steps, seconds, l1=0.1, psnr=20.0, ssim=min(seconds, 60.0) / 100, num_frames=len(measured_pairs.targets)
-        )
+        return Point(steps, seconds, l1=0.1, psnr=20.0, ssim=min(seconds, 60.0) / 100, num_frames=len(learned.targets))
 
     monkeypatch.setattr(diary, "measure", measured)
     result = train(pairs, tmp_path / "run", TrainSettings(budget=400.0, stop="auto"))
