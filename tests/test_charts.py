@@ -60,6 +60,18 @@ def test_landmarks_keep_their_places_on_the_face_however_it_moves():
     assert np.median(np.abs(at(unmoved, moved) - ((FACE + 0.5) / 128 - 1)).max(axis=1) * 128) > 5.0
 
 
+def test_far_from_the_face_a_bent_face_chart_is_the_similarity_of_the_whole():
+    turn = np.deg2rad(12)
+    rotation = 0.9 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    posed = (FACE - FACE.mean(axis=0)) @ rotation.T + FACE.mean(axis=0) + (6, -4)
+    grimace = posed + 6 * np.random.default_rng(4).normal(size=FACE.shape)
+    plain, bent = (charts_of(face[None], STILL, ATLAS)[0, 2:] for face in (posed, grimace))
+    corners = np.array([[1.0, 1.0], [254.0, 1.0], [1.0, 254.0], [254.0, 254.0]])
+    back = (corners - FACE.mean(axis=0) - (6, -4)) @ np.linalg.inv(rotation).T + FACE.mean(axis=0)
+    np.testing.assert_allclose(at(plain, corners), (back + 0.5) / 128 - 1, atol=0.01)
+    assert np.abs(at(bent, corners) - at(plain, corners)).max() * 128 < 12  # a tenth of the way to the corner
+
+
 def test_frames_have_their_charts_alone_and_among_many():
     rng = np.random.default_rng(2)
     landmarks = FACE + rng.normal(size=(150, 68, 2))

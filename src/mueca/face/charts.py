@@ -23,6 +23,10 @@ NUM_CHARTS = 2
 STIFFNESS = 1e-3
 """Of the face chart, in squared halves of a crop: 0 goes through every landmark, trembling as they do; 0.03 measured
 the same on ``d9``."""
+_RING = 1.2 * np.array([(x, y) for y in (-1.0, 0.0, 1.0) for x in (-1.0, 0.0, 1.0) if x or y])
+"""(8, 2): where the face chart is bent no more, beside the middle of the mean face, in halves of a crop. Without such a
+ring the spline bends the more the further it is from the landmarks, and tears a turned head's hair."""
+_NO_SIZE = 1e-6
 _NO_PLANE = 1e-9
 """What stands for zero where the landmarks all lie on a line, and the plane through them is anyone's guess."""
 _FRAMES_AT_ONCE = 64
@@ -71,13 +75,16 @@ def charts_of(landmarks: Array, views: Array, atlas: Atlas) -> Array:
     """Return the charts of crops, (N, 4, GRID, GRID) float32: x and y in the scene, x and y on the face.
 
     ``landmarks`` (N, 68, 2) are in crop pixels, ``views`` (N, 3) as ``views_of`` has them. The face chart is a thin
-    plate spline from the landmarks to the atlas's. Source: Bookstein, "Principal warps", PAMI 1989; the stiffness as in
+    plate spline from the landmarks to the atlas's, and far from them the similarity that lays the ones best on the
+    others. Source: Bookstein, "Principal warps", PAMI 1989; the stiffness as in
     Wahba, "Spline models for observational data", 1990.
     """
     charts = np.empty((len(landmarks), 2 * NUM_CHARTS, GRID, GRID), np.float32)
     places = _places()
     charts[:, :2] = (2 * views[:, None, :2] + views[:, None, 2:] * places).swapaxes(1, 2).reshape(-1, 2, GRID, GRID)
     own, resting = _in_halves(landmarks), _in_halves(np.array(atlas.landmarks))
+    ring = resting.mean(axis=0) + _RING
+    own, resting = np.concatenate([own, _brought_back(ring, own, resting)], axis=1), np.concatenate([resting, ring])
     for start in range(0, len(landmarks), _FRAMES_AT_ONCE):
         rows = slice(start, start + _FRAMES_AT_ONCE)
         charts[rows, 2:] = _spline(own[rows], resting, places).swapaxes(1, 2).reshape(-1, 2, GRID, GRID)
@@ -110,6 +117,21 @@ def _places() -> Array:
 def _in_halves(points_px: Array) -> Array:
     """Return crop pixels as -1 to 1 from border to border; pixel centres have whole coordinates."""
     return (points_px + 0.5) * (2 / SIZE_PX) - 1.0
+
+
+def _brought_back(points: Array, corners: Array, values: Array) -> Array:
+    """Return where ``points`` (P, 2) come from, (N, P, 2), by the similarities that bring corners best to values.
+
+    ``corners`` are (N, K, 2), ``values`` (K, 2). As complex numbers, a similarity is a product and a sum.
+    """
+    from_, onto, wanted = (array @ np.array([1.0, 1.0j]) for array in (corners, values, points))
+    middle = from_.mean(axis=1, keepdims=True)
+    apart = from_ - middle
+    size = np.maximum((np.abs(apart) ** 2).sum(axis=1, keepdims=True), _NO_SIZE)
+    factor = (np.conj(apart) * (onto - onto.mean())).sum(axis=1, keepdims=True) / size
+    factor = np.where(np.abs(factor) < _NO_SIZE, 1.0, factor)
+    found = (wanted - onto.mean()) / factor + middle
+    return np.stack([found.real, found.imag], axis=-1)
 
 
 def _spline(corners: Array, values: Array, places: Array) -> Array:

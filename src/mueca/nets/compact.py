@@ -80,8 +80,6 @@ class Compact(nn.Module):
                 module.weight.normal_(0.0, math.sqrt(2 / module.weight[0].numel()), generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
-            elif isinstance(module, Textures):
-                module.draw(generator)
         self.to_256.weight.copy_(self.to_256.weight[::4].repeat_interleave(4, dim=0))
         self.head.weight.mul_(0.2)  # nearly grey at first: a saturated tanh learns slowly
 

@@ -13,14 +13,13 @@ from mueca.face.charts import NUM_CHARTS
 
 _REACH = 1.5
 """A texture spans its chart from minus this to this; beyond, its border goes on."""
-_SPREAD = 0.3
-"""Of the initial values."""
 
 
 class Textures(nn.Module):
     """Return what lies at each pixel by the charts: (N, 2 NUM_CHARTS, G, G) to (N, NUM_CHARTS channels, size, size).
 
-    A texture has as many pixels to the subject's usual crop as the picture that it is looked up for, ``size_px``.
+    A texture has as many pixels to the subject's usual crop as the picture that it is looked up for, ``size_px``. It
+    starts as zeros, so that what training never showed is nothing: noise would stay noise.
     """
 
     def __init__(self, *, channels: int, size_px: int) -> None:
@@ -42,8 +41,3 @@ class Textures(nn.Module):
             for texture, place in zip(self.values, places.chunk(NUM_CHARTS, dim=1), strict=True)
         ]
         return torch.cat(found, dim=1)
-
-    @torch.no_grad()
-    def draw(self, generator: torch.Generator) -> None:
-        """Draw the initial values."""
-        self.values.normal_(0.0, _SPREAD, generator=generator)
