@@ -8,7 +8,7 @@ from the same pairs for the same training time and is measured on the same held-
 The curve is the one that training wrote: a few held-out frames, twenty times. Other work on the machine takes steps
 away: run it alone, or name the ``--steps`` that a quiet machine takes in that time (``benchmarks/train_step.py`` tells
 how long one takes). What is done stays in ``--work``, where the same command goes on, and trials that the JSON holds
-already and this command does not repeat stay in it.
+already and this command does not repeat stay in it; each tells its own machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measuring import actor_clips, find_clips, make_parser, print_table, write_result
+from measuring import actor_clips, find_clips, machine, make_parser, print_table, write_result
 
 from mueca.config import EvaluateSettings, ExtractSettings, TrainSettings, parse_duration, to_json
 from mueca.curve import read_curve
@@ -60,6 +60,7 @@ def measure(trial: Trial, models: Path | None) -> dict[str, Any]:
         "preset": trial.preset,
         "seed": trial.seed,
         "length": trial.length,
+        "machine": machine(),
         "steps": result.steps,
         "seconds": result.seconds,
         "num_frames": metrics.num_frames,
