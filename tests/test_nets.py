@@ -77,6 +77,16 @@ def test_a_generator_with_textures_says_what_it_lacks():
     assert "textures.values" not in plain.state_dict()
 
 
+def test_unequal_sub_pixels_leave_no_checkerboard():
+    net = initialised(Compact(width=4)).double()
+    with torch.no_grad():
+        net.to_256.weight.zero_()  # a flat picture to be unfolded, but each of the four sub-pixels with its own value
+        net.to_256.bias.copy_(random_images(len(net.to_256.bias)))
+        fake = net(random_images(1, 3, 256, 256))
+    inside = fake[..., 2:-1, 2:-1]  # the border is padded, and the second row and column are next to it
+    assert inside.std(dim=(2, 3)).max() < 1e-12
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_logits_are_30_by_30(norm):
     pictures = random_images(2, 3, 256, 256).float()

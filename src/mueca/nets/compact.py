@@ -29,10 +29,10 @@ _SLOPE = 0.2
 class Compact(nn.Module):
     """Paint a fake from a condition: (N, 3, 256, 256) to (N, 3, 256, 256), both in [-1, 1].
 
-    Upsampling is bilinear, then convolution: nothing for a checkerboard to come from but the last doubling. With
-    ``textures`` it also learns so many channels of them, looked up by the charts (N, 4, GRID, GRID) of
-    ``mueca.face.charts``: convolutions alone paint what landmarks tell, and smear a background, hair or a pair of
-    glasses, which textures know by heart.
+    Upsampling is bilinear, then convolution; the last doubling unfolds channels into pixels, of which the next
+    convolution sees means over 2 x 2: nothing for a checkerboard to come from. With ``textures`` it also learns so
+    many channels of them, looked up by the charts (N, 4, GRID, GRID) of ``mueca.face.charts``: convolutions alone paint
+    what landmarks tell, and smear a background, hair or a pair of glasses, which textures know by heart.
     """
 
     def __init__(self, *, width: int, textures: int = 0) -> None:
@@ -49,7 +49,7 @@ class Compact(nn.Module):
         )
         self.at_128 = _Block(at_64 + 3 + looked_up, at_128)
         self.to_256 = nn.Conv2d(at_128, at_256 * 2 * 2, 3, padding=1)
-        self.head = nn.Conv2d(at_256, 3, 3, padding=1)
+        self.head = ConvOfMeans(at_256, 3, 3, padding=1)
 
     def forward(self, condition: Tensor, charts: Tensor | None = None) -> Tensor:
         if self.textures is not None and charts is None:
@@ -94,6 +94,20 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.leaky_relu(self.norm(self.conv(x)), _SLOPE)
+
+
+class ConvOfMeans(nn.Conv2d):
+    """A 3 x 3 convolution of the means of 2 x 2 pixels, as one of 4 x 4: where four values take turns it sees one.
+
+    Source: Sugawara, Shiota, Kiya, "Super-resolution using convolutional neural networks without any checkerboard
+    artifacts", 2018, for the means behind sub-pixels.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernels = self.weight.flatten(0, 1).unsqueeze(1)  # (C_out C_in, 1, 3, 3)
+        means = kernels.new_full((1, 1, 2, 2), 1 / 4)
+        spread = functional.conv2d(kernels, means, padding=1).view(*self.weight.shape[:2], 4, 4)
+        return functional.conv2d(x, spread, self.bias, padding=2)[..., :-1, :-1]
 
 
 def _smooth(condition: Tensor) -> Tensor:

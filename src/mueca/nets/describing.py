@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from mueca.config import SIZE_PX
 from mueca.face.charts import GRID, NUM_CHARTS
 from mueca.nets.building import build_discriminator, build_generator
+from mueca.nets.compact import ConvOfMeans
 from mueca.nets.textures import Textures
 from mueca.presets import PRESETS, Preset
 
@@ -153,17 +154,20 @@ _RESHAPING = {
 def _block_of(name: str, conv: nn.Conv2d | nn.ConvTranspose2d, inlet: Shape, outlet: Shape) -> Block:
     is_transposed = isinstance(conv, nn.ConvTranspose2d)
     kernel, stride = conv.kernel_size[0], conv.stride[0]
+    of_means = isinstance(conv, ConvOfMeans)
     # A transposed convolution spreads every pixel that it is given, a plain one gathers every pixel that it gives.
     places = inlet[1] * inlet[2] if is_transposed else outlet[1] * outlet[2]
     return Block(
         name,
-        f"{'transposed ' * is_transposed}convolution {kernel} × {kernel}" + f", stride {stride}" * (stride > 1),
+        f"{'transposed ' * is_transposed}convolution {kernel} × {kernel}"
+        + f", stride {stride}" * (stride > 1)
+        + " of 2 × 2 means" * of_means,
         inlet,
         outlet,
         kernel,
         stride,
         _count(conv),
-        2 * conv.weight.numel() * places,
+        2 * conv.weight[:, :, 0, 0].numel() * (kernel + of_means) ** 2 * places,
     )
 
 
