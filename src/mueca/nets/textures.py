@@ -30,7 +30,7 @@ class Textures(nn.Module):
 
     def forward(self, charts: Tensor) -> Tensor:
         charts = charts.to(self.values.dtype)
-        num, device = len(charts), charts.device
+        num, device = charts.shape[0], charts.device
         centres = (2 * torch.arange(self.size_px, device=device, dtype=charts.dtype) + 1) / self.size_px - 1
         pixels = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1).expand(num, -1, -1, -1)
         places = functional.grid_sample(charts, pixels, "bilinear", "border", align_corners=True) / _REACH
