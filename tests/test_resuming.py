@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from toys import at_step, contents, narrow_presets, only_asked_saves, stop, write_toy_pairs
 
-from mueca import diary, schedule
+from mueca import diary, schedule, training
 from mueca.checkpoint import load_newest
 from mueca.config import TrainSettings
 from mueca.curve import Point, read_curve
@@ -168,6 +170,18 @@ def flat_after(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
         return Point(steps, seconds, l1=0.1, psnr=20.0, ssim=shown, num_frames=len(pairs.targets))
 
     monkeypatch.setattr(diary, "measure", measured)
+
+
+def test_the_bar_of_a_run_that_goes_on_tells_every_step(pairs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "tqdm", partial(training.tqdm, mininterval=0.0))
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, stop)
+        with pytest.raises(TrainingInterrupted):
+            train(pairs, tmp_path / "run", steps_of(14))
+    capsys.readouterr()
+    train(pairs, tmp_path / "run", steps_of(14), show_progress=True)
+    told = re.findall(r"(\d+)%\|.*step (\d+)", capsys.readouterr().err.replace("\r", "\n"))
+    assert [int(step) for _, step in dict.fromkeys(told)] == [10, 11, 12, 13, 14]
 
 
 def test_auto_ends_a_run_whose_curve_is_flat_and_says_since_when(pairs, tmp_path, monkeypatch):

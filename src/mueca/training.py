@@ -169,7 +169,10 @@ def _learn(
     Only the first process has a journal, and so knows the time: what it says of progress holds for all.
     """
     losses = None
-    with tqdm(total=1.0, disable=not (show_progress and journal), bar_format=_BAR) as bar:
+    reached = min(journal.standing.progress, 1.0) if journal else 0.0
+    # Left to itself the bar waits for strides as long as its first, and a run that goes on begins with a long one.
+    options = {"bar_format": _BAR, "miniters": 0, "disable": not (show_progress and journal)}
+    with tqdm(total=1.0, initial=reached, **options) as bar:
         while True:
             (progress,) = group.agree([journal.standing.progress if journal else 0.0])
             bar.update(min(progress, 1.0) - bar.n)
