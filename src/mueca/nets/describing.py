@@ -157,6 +157,10 @@ def _block_of(name: str, conv: nn.Conv2d | nn.ConvTranspose2d, inlet: Shape, out
     of_means = isinstance(conv, ConvOfMeans)
     # A transposed convolution spreads every pixel that it is given, a plain one gathers every pixel that it gives.
     places = inlet[1] * inlet[2] if is_transposed else outlet[1] * outlet[2]
+    flop = 2 * conv.weight.numel() * places
+    if of_means:  # 4 x 4, of one row and one column more; and what spreads the 3 x 3 over them
+        spread = conv.weight[:, :, 0, 0].numel() * (kernel + 1) ** 2
+        flop = 2 * spread * ((outlet[1] + 1) * (outlet[2] + 1) + 2 * 2)
     return Block(
         name,
         f"{'transposed ' * is_transposed}convolution {kernel} × {kernel}"
@@ -167,7 +171,7 @@ def _block_of(name: str, conv: nn.Conv2d | nn.ConvTranspose2d, inlet: Shape, out
         kernel,
         stride,
         _count(conv),
-        2 * conv.weight[:, :, 0, 0].numel() * (kernel + of_means) ** 2 * places,
+        flop,
     )
 
 
