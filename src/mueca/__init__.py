@@ -20,7 +20,7 @@ _HOME_OF = {
     "drive": "mueca.reenactment",
     "evaluate": "mueca.evaluation",
     "import_reference": "mueca.interchange",
-    "export": "mueca.interchange",
+    "export": "mueca.exporting",
     "run": "mueca.pipeline",
     "demo": "mueca.showcase",
 }

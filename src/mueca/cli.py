@@ -154,7 +154,7 @@ def import_command(arguments: argparse.Namespace, settings: ImportSettings) -> N
 
 
 def export_command(arguments: argparse.Namespace, settings: ExportSettings) -> None:
-    from mueca.interchange import export
+    from mueca.exporting import export
 
     _print(summaries.of_export(export(arguments.run, arguments.out, settings)))
 
@@ -215,7 +215,7 @@ COMMANDS: dict[str, Command] = {
         drive_command,
         DriveSettings,
         (
-            Positional("run", "folder of a run"),
+            Positional("run", "folder of a run, or a file that export wrote"),
             Positional("video", "video of the driver"),
             Positional("out", "video to write, .mp4"),
         ),
@@ -249,9 +249,9 @@ COMMANDS: dict[str, Command] = {
     "export": Command(
         export_command,
         ExportSettings,
-        (Positional("run", "folder of a run"), Positional("out", "folder to write the files to")),
-        "write a run's networks as files of another program",
-        "mueca export run/ exported/ --format reference",
+        (Positional("run", "folder of a run"), Positional("out", "file to write, .onnx; --format reference: a folder")),
+        "write a run as one file that drives without PyTorch, or as the reference's files",
+        "mueca export run/ puppet.onnx",
     ),
     "run": Command(
         run_command,

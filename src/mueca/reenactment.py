@@ -17,6 +17,7 @@ from tqdm import tqdm
 from mueca import metrics
 from mueca.config import SIZE_PX, DriveSettings, to_json
 from mueca.errors import MuecaError, OutputError
+from mueca.exported import Exported, is_exported
 from mueca.face.charts import borrowed_views, charts_of
 from mueca.face.condition import draw_condition
 from mueca.face.crop import apply_transform, crop_transforms, cut_crop
@@ -180,7 +181,7 @@ def drive(
     generator: Painter | None = None,
     show_progress: bool = False,
 ) -> DriveSummary:
-    """Write to ``out`` (.mp4) the run's subject making the expressions of the face in ``video``.
+    """Write to ``out`` (.mp4) the subject of the run, or of an exported file, making the expressions of the face in ``video``.
 
     Timing and sound are the driver's. ``generator`` stands in for the run's own. A frame without a face repeats the
     last good picture; the frames before the first face show its first pose. What the summary tells is written beside
@@ -188,14 +189,15 @@ def drive(
     OutputError where ``out`` can't be written.
     """
     settings = settings or DriveSettings()
-    subject = read_subject(run)
+    puppet = Exported(run, runtime=settings.runtime, threads=settings.threads) if is_exported(run) else None
+    subject = puppet.facts.subject if puppet else read_subject(run)
     reader = VideoReader(video)
     if out.exists() and out.samefile(video):
         raise OutputError(f"{out}: is the driver's own video; name another output")
     _require_free(_report_path(out))
     tiles = VIEWS[settings.view]
     writer = VideoWriter(out, size_px=(len(tiles) * SIZE_PX, SIZE_PX), mark=_mark(tiles), sound=video)
-    generator = generator or load_generator(run, device=settings.device, threads=settings.threads)
+    generator = generator or puppet or load_generator(run, device=settings.device, threads=settings.threads)
     detector = make_detector(settings.detector, models=settings.models, min_score=settings.min_score)
 
     following = {"face": settings.driver_face, "workers": settings.workers, "show_progress": show_progress}
