@@ -99,7 +99,7 @@ def test_what_is_there_stays_unless_fresh(runs, tmp_path):
 
 
 def test_a_folder_as_output_says_what_to_name(runs, tmp_path):
-    with pytest.raises(OutputError, match="ends in .onnx"):
+    with pytest.raises(OutputError, match=r"ends in \.onnx"):
         export(runs["small"], tmp_path / "exported")
 
 
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_told_in_one_line(exports, tmp_path, damage):
 
 def test_a_newer_file_asks_for_a_newer_mueca(exports, tmp_path):
     path = with_facts(exports["small"], tmp_path / "new.onnx", format=FORMAT + 1, mueca_version="99.0")
-    with pytest.raises(InputError, match="mueca 99.0.*update mueca"):
+    with pytest.raises(InputError, match=r"mueca 99\.0.*update mueca"):
         Exported(path)
 
 
@@ -129,7 +129,7 @@ def test_a_newer_file_asks_for_a_newer_mueca(exports, tmp_path):
     "facts", [{"subject": {}}, {"steps": "many"}, {"kind": "else"}, {"subject": {"undrivable": "x"}}]
 )
 def test_damaged_metadata_is_told(exports, tmp_path, facts):
-    with pytest.raises(InputError, match="metadata|no export"):
+    with pytest.raises(InputError, match=r"metadata|no export"):
         Exported(with_facts(exports["small"], tmp_path / "bad.onnx", **facts))
 
 

@@ -1,7 +1,7 @@
 """A puppet in one file: an exported generator with all that drives it. Painting with it needs no PyTorch.
 
-The file is ONNX. Its graph takes conditions, and charts where the generator has textures, and gives fakes, as bytes; its
-metadata ``mueca`` holds a ``Facts`` as JSON.
+The file is ONNX. Its graph takes conditions, and charts where the generator has textures, and gives fakes, as bytes;
+its metadata ``mueca`` holds ``Facts`` as JSON.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def _has_textures(net: nn.Module) -> bool:
 
 
 def _per_picture(net: nn.Module) -> nn.Module:
-    """Return a copy whose batch norms take each picture's own statistics, as ``mueca.nets.painting`` does, in any batch."""
+    """Return a copy whose batch norms take each picture's own statistics in any batch: see ``mueca.nets.painting``."""
     net = copy.deepcopy(net).requires_grad_(False)
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.BatchNorm2d):

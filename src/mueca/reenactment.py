@@ -181,12 +181,12 @@ def drive(
     generator: Painter | None = None,
     show_progress: bool = False,
 ) -> DriveSummary:
-    """Write to ``out`` (.mp4) the subject of the run, or of an exported file, making the expressions of the face in ``video``.
+    """Write to ``out`` (.mp4) the subject making the expressions of the face in ``video``.
 
-    Timing and sound are the driver's. ``generator`` stands in for the run's own. A frame without a face repeats the
-    last good picture; the frames before the first face show its first pose. What the summary tells is written beside
-    the video, as ``out`` with the suffix .json. Raises InputError where the run or the video can't be used, and
-    OutputError where ``out`` can't be written.
+    ``run`` is a run's folder, or a file that ``export`` wrote. Timing and sound are the driver's. ``generator`` stands
+    in for the run's own. A frame without a face repeats the last good picture; the frames before the first face show
+    its first pose. What the summary tells is written beside the video, as ``out`` with the suffix .json. Raises
+    InputError where the run or the video can't be used, and OutputError where ``out`` can't be written.
     """
     settings = settings or DriveSettings()
     puppet = Exported(run, runtime=settings.runtime, threads=settings.threads) if is_exported(run) else None

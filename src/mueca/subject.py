@@ -140,7 +140,10 @@ def read_known(run: Path) -> Subject | Undrivable:
 
 
 def subject_from_json(values: dict[str, Any]) -> Subject | Undrivable:
-    """Return what ``write_subject`` wrote; raises ValueError, TypeError or SettingsError at what it can't have written."""
+    """Return what ``write_subject`` wrote.
+
+    Raises ValueError, TypeError or SettingsError at what it can't have written.
+    """
     if "undrivable" in values:
         return _require_shape(from_json(Undrivable, values))
     subject = from_json(Subject, values)
