@@ -1,7 +1,7 @@
 """mueca: a puppet from half a minute of video of one consenting person.
 
 Each command is one function of the same name: ``extract`` (``extract_all`` for several videos), ``coach``, ``train``,
-``drive``, ``evaluate``, ``convert``, ``import_reference`` (``mueca import``), ``export``, ``run``, ``demo``.
+``drive``, ``live`` (``Reenactor`` frame by frame), ``evaluate``, ``convert``, ``import_reference`` (``mueca import``), ``export``, ``run``, ``demo``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _HOME_OF = {
     "drive": "mueca.reenactment",
     "evaluate": "mueca.evaluation",
     "import_reference": "mueca.interchange",
+    "live": "mueca.streaming",
+    "Reenactor": "mueca.reenactor",
     "export": "mueca.exporting",
     "run": "mueca.pipeline",
     "demo": "mueca.showcase",

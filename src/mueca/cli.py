@@ -23,6 +23,7 @@ from mueca.config import (
     DriveSettings,
     ExportSettings,
     ImportSettings,
+    LiveSettings,
     RunSettings,
     TrainSettings,
 )
@@ -159,6 +160,12 @@ def export_command(arguments: argparse.Namespace, settings: ExportSettings) -> N
     _print(summaries.of_export(export(arguments.run, arguments.out, settings)))
 
 
+def live_command(arguments: argparse.Namespace, settings: LiveSettings) -> None:
+    from mueca.streaming import live
+
+    live(arguments.run, settings)
+
+
 def run_command(arguments: argparse.Namespace, settings: RunSettings) -> None:
     from mueca.pipeline import run
 
@@ -221,6 +228,13 @@ COMMANDS: dict[str, Command] = {
         ),
         "paint the subject making the driver's expressions",
         "mueca drive run/ friend.mp4 out.mp4 --view compare",
+    ),
+    "live": Command(
+        live_command,
+        LiveSettings,
+        (Positional("run", "folder of a run, or a file that export wrote"),),
+        "drive the puppet with your own face, in a browser, as you move",
+        "mueca live puppet.onnx --open-browser",
     ),
     "evaluate": Command(
         evaluate_command,

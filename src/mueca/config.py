@@ -232,6 +232,28 @@ class DriveSettings:
 
 
 @dataclass(frozen=True)
+class LiveSettings:
+    """How ``live`` serves the puppet on this machine."""
+
+    port: int = setting(0, "port of the local page; 0: any that is free", metavar="N")
+    open_browser: bool = setting(False, "open the page in this machine's browser")
+    recordings: Path = setting(Path(), "folder for what is recorded", metavar="FOLDER")
+    driver_face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
+    detector: DetectorName | None = setting(None, _DETECTOR_HELP)
+    min_score: float | None = setting(None, _MIN_SCORE_HELP)
+    models: Path | None = setting(None, _MODELS_HELP)
+    device: DeviceName = setting("auto", _DEVICE_HELP)
+    threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+    runtime: RuntimeName = setting("auto", _RUNTIME_HELP)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.port <= 65535, "port", self.port, "from 0 to 65535")
+        parse_face(self.driver_face)
+        _require_min_score(self.min_score)
+        _require_threads(self.threads)
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """How ``evaluate`` measures a run on its held-out frames, and how well it follows a driver."""
 

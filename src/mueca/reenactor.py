@@ -21,7 +21,7 @@ from mueca.face.live_following import LiveFollower
 from mueca.face.retarget import Retargeter, carry_gaze
 from mueca.face.shape import FaceModel, fit_face
 from mueca.marks import SYNTHETIC, stamp
-from mueca.reenactment import open_puppet
+from mueca.reenactment import Painted, open_puppet
 
 Array = np.ndarray
 
@@ -42,7 +42,6 @@ class Stages:
     follow: float = 0.0
     retarget: float = 0.0
     paint: float = 0.0
-    mark: float = 0.0
 
 
 class Reenactor:
@@ -85,30 +84,33 @@ class Reenactor:
         self._first_s: float | None = None
         self._num_learned = 0
         self._easing = _Easing(self._rest)
-        self._shown = self._rest
         self.is_lost = True
         self.stages = Stages()
-        self.condition = draw_condition(self._rest.landmarks, self._rest.gaze)
-        self.driver_crop = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
+        self._driver_crop = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
 
     def step(self, frame: Array, timestamp_s: float | None = None) -> Array:
         """Return the subject's picture for a frame, both RGB uint8: (H, W, 3) to (SIZE_PX, SIZE_PX, 3), badged.
 
         ``timestamp_s`` rises from step to step; when not given, it is the clock's.
         """
+        return stamp(self.paint(frame, timestamp_s).fake, SYNTHETIC)
+
+    def paint(self, frame: Array, timestamp_s: float | None = None) -> Painted:
+        """Return what ``step`` badges, for the package's own writers, which badge what they write."""
         now = time.monotonic() if timestamp_s is None else timestamp_s
         marks = [time.perf_counter()]
         pose = self._pose_of(frame, now, marks)
-        self._shown = self._easing.towards(pose or self._rest, now)
-        self.condition = draw_condition(self._shown.landmarks, self._shown.gaze)
-        charts = self._charts(self._shown)
+        shown = self._easing.towards(pose or self._rest, now)
+        condition, charts = draw_condition(shown.landmarks, shown.gaze), self._charts(shown)
         marks.append(time.perf_counter())
-        fake = self._generator(self.condition[None], charts)[0]
-        marks.append(time.perf_counter())
-        picture = stamp(fake, SYNTHETIC)
+        fake = self._generator(condition[None], charts)[0]
         marks.append(time.perf_counter())
         self.stages = Stages(*(1000.0 * (after - before) for before, after in pairwise(marks)))
-        return picture
+        return Painted(driver=self._driver_crop, condition=condition, fake=fake)
+
+    def warm_up(self) -> None:
+        """Paint the subject at rest once: a network's first picture takes longer."""
+        self._generator(draw_condition(self._rest.landmarks, self._rest.gaze)[None], self._charts(self._rest))
 
     def calibrate(self, frame: Array | None = None, timestamp_s: float | None = None) -> None:
         """Take the driver's face in this frame, or as it was seen last, for their neutral one.
@@ -142,7 +144,7 @@ class Reenactor:
         if self.is_lost:
             self._easing.jump()
         self.is_lost = False
-        self.driver_crop = cut_crop(frame, frame_from_crop)
+        self._driver_crop = cut_crop(frame, frame_from_crop)
         return self._carried(seen, self._learned or self._learn())
 
     def _remember(self, seen: _Seen) -> None:
