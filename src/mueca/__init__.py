@@ -1,7 +1,8 @@
 """mueca: a puppet from half a minute of video of one consenting person.
 
 Each command is one function of the same name: ``extract`` (``extract_all`` for several videos), ``coach``, ``train``,
-``drive``, ``live`` (``Reenactor`` frame by frame), ``evaluate``, ``convert``, ``import_reference`` (``mueca import``), ``export``, ``run``, ``demo``.
+``drive``, ``live`` (frame by frame: ``Reenactor``), ``evaluate``, ``convert``, ``import_reference`` (``mueca import``),
+``export``, ``run``, ``demo``.
 """
 
 from __future__ import annotations

@@ -64,10 +64,8 @@ def live(
     port = listener.getsockname()[1]
     token = secrets.token_urlsafe(16)
     app = make_app(reenactor, token=token, port=port, recordings=settings.recordings)
-    config = uvicorn.Config(
-        app, log_level="warning", ws_max_size=LARGEST_MESSAGE, ws="websockets-sansio", lifespan="off"
-    )
-    server = uvicorn.Server(config)
+    options = {"ws": "websockets-sansio", "ws_max_size": LARGEST_MESSAGE, "lifespan": "off", "log_level": "warning"}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
     address = f"http://{HOST}:{port}/?token={token}"
     say(f"open {address}  (Ctrl+C ends)")
     if settings.open_browser:
