@@ -29,6 +29,7 @@ _STARTED = time.perf_counter()
 import argparse  # noqa: E402  (imports are part of what is measured)
 import dataclasses  # noqa: E402
 import json  # noqa: E402
+import os  # noqa: E402
 import statistics  # noqa: E402
 import tempfile  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
@@ -100,9 +101,10 @@ def read_split(folder: Path, at_most: int | None) -> Split:
 
 
 def _read_rgb(path: Path) -> Array:
-    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if picture is None or picture.shape != (256, 256, 3):
-        raise SystemExit(f"error: {path}: is no picture of 256 x 256; extract the pairs again")
+        raise SystemExit(f"error: {path}: is missing, or no picture of 256 x 256; extract the pairs again")
     return np.ascontiguousarray(picture[..., ::-1])
 
 
@@ -335,6 +337,11 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=PRESETS["paper"].width_generator, help="of both networks")
     parser.add_argument("--no-float32", action="store_true", help="leave out our run in plain float32")
     arguments = parser.parse_args()
+    for name in ("epochs", "pairs_at_most", "way_steps", "width"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} {value}: must be 1 or more")
+    if arguments.out and not os.access(arguments.out.parent, os.W_OK):
+        parser.error(f"--out {arguments.out}: its folder is missing or can't be written")
     if arguments.score and not arguments.out:
         parser.error("--score needs --out, the JSON of the run that painted the fakes")
     return arguments
@@ -432,10 +439,10 @@ def main() -> None:
     def keep(found: dict[str, Any] | None = None) -> None:
         """Write all that is measured: a machine that is lent for minutes may be gone before the last part."""
         numbers.update(as_numbers(outcomes, reading_seconds) | (found or {}))
+        describe(numbers, outcomes)
         write_result(arguments.out, numbers, quick=arguments.quick)
         if arguments.save_fakes:
             save_fakes(arguments.save_fakes, test, outcomes)
-        describe(numbers, outcomes)
 
     outcomes["mueca"] = ours = run_ours(preset, train, test, precision=precision, capture=True, **run)
     steps = arguments.reference_steps or ours.steps

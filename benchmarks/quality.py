@@ -132,9 +132,8 @@ def main() -> None:
     for seed, clip, preset in itertools.product(arguments.seeds, arguments.only or clips, arguments.presets):
         folder = arguments.work / clip
         extract(clips[clip], folder / "pairs", ExtractSettings(models=arguments.models), show_progress=True)
-        trial = Trial(
-            clip, folder / "pairs", folder / f"{preset}_{seed}_{next(iter(length.values())):g}", preset, seed, length
-        )
+        run = folder / "_".join([preset, str(seed), *(f"{kind}_{value:g}" for kind, value in length.items())])
+        trial = Trial(clip, folder / "pairs", run, preset, seed, length)
         measured = measure(trial, arguments.models)
         trials[key_of(measured)] = measured
         print_table([one["row"] for one in trials.values()])

@@ -61,7 +61,13 @@ def make_steps() -> dict[str, Callable[[], object]]:
     steps: dict[str, Callable[[], object]] = {"reference": reference_step(batches, PRESETS["paper"].width_generator)}
     for name, precision in itertools.product(("paper", "small"), ("float32", "bfloat16")):
         trainer = Trainer(
-            PRESETS[name], conditions, targets, charts, seed=0, device=torch.device("cpu"), precision=precision
+            PRESETS[name],
+            conditions,
+            targets,
+            charts if PRESETS[name].textures else None,
+            seed=0,
+            device=torch.device("cpu"),
+            precision=precision,
         )
         steps[name if precision == "float32" else f"{name}_{precision}"] = lambda trainer=trainer: trainer.step(0.0)
     return steps

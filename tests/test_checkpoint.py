@@ -65,9 +65,16 @@ def test_an_empty_run_has_no_checkpoint(tmp_path):
 
 
 def test_the_newest_two_are_kept(tmp_path):
-    for steps in (5, 100, 20):
+    for steps in (5, 20, 100):
         save_checkpoint(tmp_path, checkpoint(steps))
     assert folders(tmp_path) == ["step_00000020", "step_00000100"]
+
+
+def test_a_damaged_one_goes_when_the_run_has_gone_on_from_the_one_before(tmp_path):
+    save_checkpoint(tmp_path, checkpoint(400))
+    (save_checkpoint(tmp_path, checkpoint(500)) / "state.json").write_text("[]")
+    save_checkpoint(tmp_path, checkpoint(410))
+    assert folders(tmp_path) == ["step_00000400", "step_00000410"]
 
 
 @pytest.mark.parametrize("name", ["generator.safetensors", "adam.safetensors", "state.json"])

@@ -74,6 +74,28 @@ def test_a_restored_state_is_gone_on_with():
     assert_alike(plain, tuned)
 
 
+def test_a_step_that_is_broken_off_leaves_nothing_to_learn_from(monkeypatch):
+    plain, tuned = make_trainers()
+    before = {part: dict(held) for part, held in plain.state().items()}
+    note, noted = WorkingConvolution.note, []
+
+    def breaks_off(self: WorkingConvolution, *given: torch.Tensor) -> None:
+        note(self, *given)
+        noted.append(self)
+        if len(noted) == 3:
+            raise RuntimeError("broken off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkingConvolution, "note", breaks_off)
+        with pytest.raises(RuntimeError, match="broken off"):
+            tuned.step(0.0)
+    tuned.restore(before, 0)
+    for step in range(2):
+        plain.step(step / 2)
+        tuned.step(step / 2)
+    assert_alike(plain, tuned)
+
+
 def test_dropout_drops_its_share_and_what_is_kept_makes_up_for_it():
     x = torch.rand(1, 16, 64, 64) + 1
     _, skip = branched(torch.zeros_like(x), None)

@@ -70,8 +70,10 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
             (partial / _STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise _cannot_write(path, error) from error
-    for old in _folders(run)[:-_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    folders = _folders(run)
+    upto = folders.index(path) + 1  # what lies beyond is damaged: the run went on from an earlier one
+    for other in [*folders[:upto][:-_KEPT], *folders[upto:]]:
+        shutil.rmtree(other, ignore_errors=True)
     return path
 
 

@@ -105,8 +105,11 @@ def measure(paint: Painter, pairs: Pairs, *, steps: int, seconds: float) -> Poin
 
 
 def is_time_lapse_due(run: Path) -> bool:
-    """Return whether ``RUN/samples.mp4`` is missing where it could be made."""
-    return not (run / TIME_LAPSE).exists() and bool(_sheets(run)) and _has_pyav()
+    """Return whether ``RUN/samples.mp4`` could be made and is missing, or older than the newest sheet."""
+    film, sheets = run / TIME_LAPSE, _sheets(run)
+    if not sheets or not _has_pyav():
+        return False
+    return not film.exists() or film.stat().st_mtime_ns < sheets[-1].stat().st_mtime_ns
 
 
 def _has_pyav() -> bool:

@@ -45,8 +45,9 @@ class WorkingConvolution(nn.Module):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the original's weights."""
+        """Take over the original's weights, and forget what a step that was broken off left."""
         (original,) = self.original
+        self._gradients = []
         self.weight.copy_(original.weight)
         if self.bias is not None:
             self.bias.copy_(original.bias)

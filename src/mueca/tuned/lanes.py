@@ -40,3 +40,7 @@ class Lane:
         if self._stream is not None:
             torch.cuda.current_stream().wait_stream(self._stream)
             self._held.clear()
+
+    def forget(self) -> None:
+        """Let go of what a step that was broken off still holds."""
+        self._held.clear()

@@ -76,7 +76,9 @@ class TunedStep:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the networks' weights, which something else than a step has changed."""
+        """Take over the networks' weights, which something else than a step has changed, or a broken-off one."""
+        for lane in (self._of_real, self._of_weights, self._of_adam):
+            lane.forget()
         for learner in (self._generator, self._discriminator):
             for convolution in convolutions_of(learner.working):
                 convolution.refresh()
