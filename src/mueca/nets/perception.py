@@ -84,6 +84,8 @@ def _package(name: str, weights: str) -> Any:
         package = importlib.import_module(name)
     except ImportError as error:
         raise ModelFileError(f"the package {shown} is not installed; pip install {shown} torchvision") from error
+    except (RuntimeError, OSError, AttributeError) as error:  # a torchvision that does not fit this PyTorch
+        raise ModelFileError(f"the package {shown} can't be loaded ({error!s:.80}); install it anew") from error
     if not path.is_file():
         # The whole path would tell whoever is sent a report where the user's home lies.
         where = "torch.hub.get_dir()/checkpoints"
