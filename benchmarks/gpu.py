@@ -337,11 +337,11 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=PRESETS["paper"].width_generator, help="of both networks")
     parser.add_argument("--no-float32", action="store_true", help="leave out our run in plain float32")
     arguments = parser.parse_args()
-    for name in ("epochs", "pairs_at_most", "way_steps", "width"):
-        if (value := getattr(arguments, name)) is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} {value}: must be 1 or more")
-    if arguments.out and not os.access(arguments.out.parent, os.W_OK):
-        parser.error(f"--out {arguments.out}: its folder is missing or can't be written")
+    for name, least in {"epochs": 1, "pairs_at_most": 1, "reference_steps": 0, "way_steps": 1, "width": 1}.items():
+        if (value := getattr(arguments, name)) is not None and value < least:
+            parser.error(f"--{name.replace('_', '-')} {value}: must be {least} or more")
+    if arguments.out:
+        _require_writable(parser, arguments.out)
     if arguments.score and not arguments.out:
         parser.error("--score needs --out, the JSON of the run that painted the fakes")
     return arguments
@@ -413,6 +413,16 @@ def describe(numbers: dict[str, Any], outcomes: dict[str, Outcome]) -> None:
     print(
         " ".join(f"{name} {value:.3g}" for name, value in numbers["report_run"].items() if name != "setup"), flush=True
     )
+
+
+def _require_writable(parser: argparse.ArgumentParser, out: Path) -> None:
+    """Make the folder of ``out``, or end here: at its first writing both trainings have been paid for."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {out}: its folder can't be made ({error.strerror}); name another file")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        parser.error(f"--out {out}: can't be written; name another file")
 
 
 def main() -> None:

@@ -277,6 +277,18 @@ def test_weights_that_are_not_there_are_no_reason_to_fail_or_to_download(run, se
     assert "pip install lpips" in result.left_out["lpips"] and "torch-fidelity" in result.left_out["kid"]
 
 
+def test_a_package_that_does_not_load_is_no_reason_to_fail(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    from mueca.nets.perception import lpips_distances
+
+    # What torchvision says beside a PyTorch that it was not built for.
+    (tmp_path / "lpips.py").write_text('raise RuntimeError("operator torchvision::nms does not exist")')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "lpips", raising=False)
+    with pytest.raises(ModelFileError, match=r"lpips can't be loaded \(operator torchvision::nms"):
+        lpips_distances([], [])
+
+
 def test_where_a_package_is_there_its_weights_must_be_too(monkeypatch, tmp_path):
     torch = pytest.importorskip("torch")
     from mueca.nets.perception import LPIPS_WEIGHTS, lpips_distances

@@ -151,3 +151,38 @@ def test_a_folder_without_pairs_is_one_line(gpu, tmp_path):
 def test_of_more_pairs_some_are_taken_evenly(gpu, pairs):
     assert gpu.read_split(pairs / "test", 1).names == ("000002",)
     assert len(gpu.read_split(pairs / "train", 320).targets) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--pairs-at-most", "0"), "--pairs-at-most 0: must be 1 or more"),
+        (("--reference-steps", "-1"), "--reference-steps -1: must be 0 or more"),
+        (("--out", "file/out.json"), "its folder can't be made"),
+        (("--out", "folder"), "can't be written"),
+    ],
+)
+def test_what_can_not_work_is_told_before_anything_is_trained(gpu, tmp_path, monkeypatch, capsys, options, complaint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--pairs", "pairs", *options])
+    with pytest.raises(SystemExit):
+        gpu.read_arguments()
+    assert complaint in capsys.readouterr().err
+
+
+def test_the_folder_of_the_result_is_made(gpu, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--pairs", "pairs", "--out", str(tmp_path / "new" / "out.json")])
+    gpu.read_arguments()
+    assert (tmp_path / "new").is_dir()
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "empty"])
+def test_half_a_pair_is_named(gpu, pairs, is_there):
+    picture = sorted((pairs / "train" / "condition").glob("*.png"))[0]
+    picture.unlink()
+    if is_there:
+        picture.touch()
+    with pytest.raises(SystemExit, match=picture.name):
+        gpu.read_split(pairs / "train", None)

@@ -36,6 +36,7 @@ from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES, SETTINGS, TIME_LAPSE, cl
 from mueca.subject import SUBJECT, fit_subject, read_atlas, read_subject, with_charts
 from mueca.summaries import of_training
 from mueca.training import TrainingInterrupted, TrainResult, train
+from mueca.video import VideoReader
 
 CPU = torch.device("cpu")
 
@@ -609,6 +610,21 @@ def test_a_signal_after_the_last_step_still_interrupts(pairs, tmp_path, monkeypa
     with pytest.raises(TrainingInterrupted, match="after step 2"):
         train(pairs, tmp_path / "run", TrainSettings(steps=2))
     assert (tmp_path / "run" / TIME_LAPSE).exists()
+
+
+def test_a_longer_run_that_was_stopped_before_its_film_makes_it_when_called_again(pairs, tmp_path, monkeypatch):
+    film = tmp_path / "run" / TIME_LAPSE
+    train(pairs, tmp_path / "run", TrainSettings(steps=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Diary, "write_time_lapse", lambda _: stop())
+        with pytest.raises(TrainingInterrupted):
+            train(pairs, tmp_path / "run", TrainSettings(steps=4))
+    num_sheets = len(list((tmp_path / "run" / SAMPLES).glob("step_*.jpg")))
+    train(pairs, tmp_path / "run", TrainSettings(steps=4))
+    assert len(list(VideoReader(film))) == num_sheets + 1  # the last one stays
+    made = film.stat().st_mtime_ns
+    train(pairs, tmp_path / "run", TrainSettings(steps=4))
+    assert film.stat().st_mtime_ns == made
 
 
 def test_a_signal_while_a_run_that_is_done_is_looked_at_still_interrupts(pairs, tmp_path, monkeypatch):

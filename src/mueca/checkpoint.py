@@ -71,9 +71,11 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     except OSError as error:
         raise _cannot_write(path, error) from error
     folders = _folders(run)
-    upto = folders.index(path) + 1  # what lies beyond is damaged: the run went on from an earlier one
-    for other in [*folders[:upto][:-_KEPT], *folders[upto:]]:
-        shutil.rmtree(other, ignore_errors=True)
+    # What lies beyond is damaged: the run has gone on from an earlier one.
+    kept = [folder for folder in folders if _steps_of(folder) <= checkpoint.steps][-_KEPT:]
+    for folder in folders:
+        if folder not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
     return path
 
 
@@ -207,7 +209,11 @@ def _read_header(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
 
 def _folders(run: Path) -> list[Path]:
     found = [p for p in (run / CHECKPOINTS).glob("step_*") if re.fullmatch(r"step_\d+", p.name) and p.is_dir()]
-    return sorted(found, key=lambda path: int(path.name[5:]))
+    return sorted(found, key=_steps_of)
+
+
+def _steps_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step_"))
 
 
 def _bytes_of(tensors: dict[str, Tensor]) -> bytes:
