@@ -26,6 +26,7 @@ from mueca.curve import read_curve
 from mueca.evaluation import Metrics, evaluate
 from mueca.extraction import extract
 from mueca.presets import PRESETS
+from mueca.runs import read_run
 from mueca.training import train
 
 REAL_CLIPS = ("d9", "d3", "d13")
@@ -53,6 +54,7 @@ def measure(trial: Trial, models: Path | None) -> dict[str, Any]:
     """Train and evaluate a trial, or go on with it; return its numbers."""
     training = TrainSettings(preset=trial.preset, seed=trial.seed, models=models, **trial.length)
     result = train(trial.pairs, trial.run, training, show_progress=True)
+    record = read_run(trial.run)
     metrics = evaluate(trial.run, EvaluateSettings(models=models), show_progress=True)
     scores = {name: to_json(getattr(metrics, name)) for name in _MEASURED if getattr(metrics, name) is not None}
     return {
@@ -61,6 +63,8 @@ def measure(trial: Trial, models: Path | None) -> dict[str, Any]:
         "seed": trial.seed,
         "length": trial.length,
         "machine": machine(),
+        "precision": record.precision,
+        "threads": record.threads,
         "steps": result.steps,
         "seconds": result.seconds,
         "num_frames": metrics.num_frames,
