@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mueca import metrics
-from mueca.curve import CURVE, Flat, Point, curve_until, find_flat, read_curve, write_curve
+from mueca.curve import CURVE, Fall, Flat, Point, curve_until, find_fall, find_flat, read_curve, write_curve
 from mueca.diary import measure
 from mueca.errors import InputError
 from mueca.pairs import Pairs
@@ -123,3 +123,22 @@ def test_one_lucky_point_does_not_stop_a_curve_that_rises():
 
 def test_a_few_points_are_too_short_a_curve_to_tell():
     assert next(n for n in range(40) if is_flat(curve([0.5] * n))) == 11
+
+
+def test_a_curve_that_came_down_is_told_from_where_and_by_how_much():
+    levels = np.concatenate([np.linspace(0.5, 0.777, 11), np.linspace(0.777, 0.753, 11)[1:]])
+    fall = find_fall(curve(levels))
+    assert (fall.steps, fall.seconds) in {(90, 9.0), (100, 10.0), (110, 11.0)}
+    assert fall.by == pytest.approx(0.02, abs=0.005)
+
+
+def test_one_lucky_point_no_rise_and_no_level_are_no_fall():
+    rising = learning(40, until=40)
+    lucky = rising.copy()
+    lucky[20] += 0.1
+    assert find_fall(curve(lucky)) == find_fall(curve(rising)) == find_fall(curve([0.7] * 20)) == find_fall(()) is None
+
+
+def test_a_fall_shows_from_four_points_on():
+    assert find_fall(curve([0.7, 0.6])) is None  # their medians are the same
+    assert find_fall(curve([0.7, 0.7, 0.6, 0.6])) == Fall(steps=0, seconds=0.0, by=pytest.approx(0.1))

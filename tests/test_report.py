@@ -470,6 +470,13 @@ def test_a_curve_that_still_rises_asks_for_more_training_and_a_flat_one_does_not
     assert "brings little" in advice(flat, None)[0]
 
 
+def test_a_curve_that_came_down_again_asks_for_a_shorter_training():
+    down = (*CURVE, *(dataclasses.replace(point, steps=point.steps + 1200, ssim=0.7) for point in CURVE))
+    (line,) = advice(down, None)
+    assert "after 1,000 steps" in line and "fell by 0.036" in line and "--stop auto" in line
+    assert "rises" not in line and "flat" not in line
+
+
 def test_of_several_runs_the_best_is_found_and_is_clear_only_where_intervals_lie_apart():
     apart, near = Score(0.8, (0.79, 0.81)), Score(0.78, (0.77, 0.795))
     far = Score(0.7, (0.69, 0.71))

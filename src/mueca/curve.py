@@ -23,7 +23,7 @@ CURVE = "curve.json"
 _KIND = "mueca curve"
 
 LEAST_RISE = 0.002
-"""In SSIM. Less over a third of the training is no rise: the spread of two seeds is larger."""
+"""In SSIM. Less over a third of the training is no rise, and no fall: the spread of two seeds is larger."""
 _LEAST_POINTS = 4
 """So many points at least must lie in the last third."""
 
@@ -53,6 +53,18 @@ class Flat:
     """Of training until then."""
     since: int
     """The step since which the SSIM had not risen by more than LEAST_RISE."""
+
+
+@dataclass(frozen=True)
+class Fall:
+    """From where on a curve came down again."""
+
+    steps: int
+    """Where the SSIM stood highest."""
+    seconds: float
+    """Of training until then."""
+    by: float
+    """In SSIM, from there to the end."""
 
 
 def read_curve(run: Path) -> tuple[Point, ...]:
@@ -91,16 +103,28 @@ def find_flat(points: Sequence[Point]) -> Flat | None:
     """Return where the curve, in order, is flat at its last point; None while it rises or is too short to tell.
 
     It is flat when over the last third of the steps no SSIM was higher by more than LEAST_RISE than the highest
-    before; each point counts as the median of itself and its two neighbours, so that one lucky point neither
-    stops a run nor keeps it going. A share of the steps, for learning slows down as it goes on: what a minute
-    brings early takes ten later.
+    before. A share of the steps, for learning slows down as it goes on: what a minute brings early takes ten later.
     """
     if not points:
         return None
-    levels = [median(p.ssim for p in points[max(0, i - 1) : i + 2]) for i in range(len(points))]
+    levels = _levels(points)
     last = points[-1].steps
     early = [level for point, level in zip(points, levels, strict=True) if 3 * point.steps <= 2 * last]
     late = levels[len(early) :]
     if not early or len(late) < _LEAST_POINTS or max(late) > max(early) + LEAST_RISE:
         return None
     return Flat(points[-1].steps, points[-1].seconds, since=points[len(early) - 1].steps)
+
+
+def find_fall(points: Sequence[Point]) -> Fall | None:
+    """Return from where on the curve, in order, came down by more than LEAST_RISE until its end; None if it didn't."""
+    levels = _levels(points)
+    if not levels or max(levels) - levels[-1] <= LEAST_RISE:
+        return None
+    highest = points[levels.index(max(levels))]
+    return Fall(highest.steps, highest.seconds, by=max(levels) - levels[-1])
+
+
+def _levels(points: Sequence[Point]) -> list[float]:
+    """Return each point's SSIM as the median of its own and its two neighbours': a lucky point decides nothing."""
+    return [median(p.ssim for p in points[max(0, i - 1) : i + 2]) for i in range(len(points))]
