@@ -311,6 +311,44 @@ def test_where_a_package_is_there_its_weights_must_be_too(monkeypatch, tmp_path)
     assert lpips_distances([black, white], [white, white]).tolist() == [2, 0]
 
 
+def test_weights_that_are_cut_off_are_named_and_no_reason_to_fail(monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch")
+    from mueca.nets.perception import INCEPTION_WEIGHTS, LPIPS_WEIGHTS, fid_and_kid, lpips_distances
+
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in (LPIPS_WEIGHTS, INCEPTION_WEIGHTS):
+        torch.save({"weight": torch.zeros(9)}, folder / name)
+        (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+
+    def load(name):
+        return lambda **_: torch.load(folder / name, weights_only=True)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=load(LPIPS_WEIGHTS)))
+    fidelity = types.SimpleNamespace(calculate_metrics=load(INCEPTION_WEIGHTS))
+    monkeypatch.setitem(sys.modules, "torch_fidelity", fidelity)
+    black = [np.zeros((8, 8, 3), np.uint8)]
+    for measure, weights in ((lpips_distances, LPIPS_WEIGHTS), (fid_and_kid, INCEPTION_WEIGHTS)):
+        with pytest.raises(ModelFileError, match=rf"{weights} in .* can't be used \(.+\); put it there anew"):
+            measure(black, black)
+
+
+def test_sets_of_pictures_stand_beside_the_mean_face_and_the_nearest_frames(run, settings, monkeypatch):
+    from mueca.nets import perception
+
+    asked = []
+
+    def fid_and_kid(pictures, reals):
+        asked.append(len({picture.tobytes() for picture in pictures}))
+        return 10.0 * len(asked), 0.1 * len(asked)
+
+    monkeypatch.setattr(perception, "fid_and_kid", fid_and_kid)
+    result = evaluate(run, settings)
+    assert result.fid == Score(10.0, None, mean_face=20.0, nearest_frame=30.0)
+    assert result.kid.mean_face == pytest.approx(0.2) and asked[1] == 1 < asked[0]
+
+
 @pytest.mark.slow
 def test_a_run_that_paints_the_driver_as_they_are_follows_them_in_all_they_do(run, actor_pairs, actor_clip, models):
     settings = EvaluateSettings(models=models, driver=actor_clip, truth=actor_clip)
@@ -319,10 +357,15 @@ def test_a_run_that_paints_the_driver_as_they_are_follows_them_in_all_they_do(ru
     told = {name: value for name, value in driven.followed.items() if value is not None}
     assert min(told["yaw"], told["pitch"], told["roll"]) > 0.95 and told["mouth"] > 0.7  # it saw 32 of the 40 frames
     assert driven.identity.value < 0.3 and driven.identity_driver == pytest.approx(driven.identity.value, abs=0.1)
-    assert driven.leak is None  # of somebody to themselves
+    assert driven.leak is None and "too much alike" in driven.left_out["leak"]  # of somebody to themselves
     assert driven.undetected.value == 0 and driven.ssim.value > 0.7 and driven.akd.value < 0.1
     assert 0 < driven.expression.value < driven.akd.value + 0.01
     assert driven.reach.keys() == driven.followed.keys() and 0.7 < driven.reach["yaw"] < 1.3
+    for name, is_higher in (("ssim", True), ("psnr", True), ("akd", False), ("expression", False)):
+        score = getattr(driven, name)
+        assert (score.value > score.mean_face) == is_higher, name
+        assert (score.nearest_frame > score.mean_face) == is_higher, name  # 32 of the 40 frames are training frames
+    assert -1 <= driven.followed["gaze_x"] <= 1
     assert driven.num_unmeasured == 0
     assert read_metrics(run).driver == driven
 
@@ -403,6 +446,22 @@ def test_runs_on_the_same_frames_stand_side_by_side_and_are_measured_once(two_ru
 def test_a_run_that_changed_since_it_was_measured_is_measured_again(two_runs, settings):
     painted = evaluate(two_runs[1], settings, generator=lambda c, _charts: np.full_like(c, 9)).l1  # not the run's own
     assert compare(two_runs, settings).reports[1].metrics.l1 != painted
+
+
+@pytest.mark.slow
+def test_a_driver_of_the_same_name_is_measured_again_where_it_is_another(two_runs, models, actor_clip, tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, seed in zip(folders, (7, 8), strict=True):
+        folder.mkdir()
+        write_clip(folder / "driver.mp4", ACTORS["a"], performance(seed=seed, num_frames=12), workers=1)
+    one, two = (EvaluateSettings(models=models, driver=folder / "driver.mp4") for folder in folders)
+    with_truth = EvaluateSettings(models=models, driver=one.driver, truth=one.driver)
+    compare(two_runs, one)
+    written = two_runs[0] / "metrics.json"
+    for settings, is_new in ((one, False), (two, True), (one, True), (with_truth, True), (with_truth, False)):
+        before = written.stat().st_mtime_ns
+        compare(two_runs, settings)
+        assert (written.stat().st_mtime_ns != before) == is_new, settings
 
 
 def test_runs_on_other_pairs_are_refused_and_so_is_one_run_alone(two_runs, settings):

@@ -23,7 +23,7 @@ from mueca.evaluation.parts import MOVEMENT_WORDS, duration, number
 from mueca.evaluation.rails import rail_of
 from mueca.evaluation.reenacted import FOLLOWED
 from mueca.evaluation.report import shown_frames, training_command, write_comparison, write_report
-from mueca.evaluation.scores import MEASURES, Driven, FrameScores, Metrics, Poses, Report, Score, Tile
+from mueca.evaluation.scores import MEASURES, Driven, DrivenBy, FrameScores, Metrics, Poses, Report, Score, Tile
 from mueca.evaluation.verdict import advice, best_of, findings, sentence
 from mueca.face.movements import MOVEMENTS
 from mueca.options import Parser, add_options, settings_from
@@ -91,6 +91,7 @@ def poses(**reach: float) -> Poses:
 
 
 _DRIVEN = {
+    "by": DrivenBy("cd" * 32, "ef" * 32, "largest"),
     "driver_name": "driver.mp4",
     "truth_name": "truth.mp4",
     "num_frames": 60,
@@ -519,3 +520,15 @@ def test_a_number_has_its_measures_digits_and_unit_and_none_is_a_dash():
     assert number(0.0205, MEASURES["akd"]) == "2.05\u202f%"
     assert number(0.0205, MEASURES["akd"], unit=False) == "2.05"
     assert number(None, MEASURES["akd"]) == "–"
+
+
+def test_runs_driven_by_the_same_video_are_compared_in_it_and_others_are_not(tmp_path):
+    better = dataclasses.replace(DRIVEN, leak=0.02, akd=Score(0.011, (0.01, 0.012), 0.2))
+    one, two = (report_of(metrics=good_metrics(driver=driven)) for driven in (DRIVEN, better))
+    words = re.sub(r"\s+", " ", comparison_of(tmp_path, one, two).words.replace("\u202f", " "))
+    for shown in ("Driven by somebody else", "truth.mp4", "2.50", "1.10", "Shape leak", "7 %", "2 %", "head turned"):
+        assert shown in words, shown
+    elsewhere = dataclasses.replace(DRIVEN, by=dataclasses.replace(DRIVEN.by, driver_sha256="00" * 32))
+    for other in (None, elsewhere):
+        alone = comparison_of(tmp_path, one, report_of(metrics=good_metrics(driver=other)))
+        assert "Driven by somebody else" not in alone.words

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mueca.config import CoachSettings
     from mueca.conversion import Conversion
     from mueca.evaluation import Comparison, Driven, Metrics, Score
+    from mueca.evaluation.scores import Report as RunReport
     from mueca.interchange import Exported, Imported
     from mueca.pairs import Manifest
     from mueca.reenactment import DriveSummary
@@ -123,9 +124,27 @@ def of_comparison(comparison: Comparison) -> list[str]:
     for name in HELD_OUT_METRICS:
         scores = [getattr(report.metrics, name) for report in reports]
         if any(score is not None for score in scores):
-            cells = "".join(f"  {_with_interval(name, score):>24}" for score in scores)
-            lines.append(f"{_label(name):>24}{cells}")
-    return [*lines, f"look at {comparison.page}"]
+            lines.append(_compared_line(_label(name), [_with_interval(name, score) for score in scores]))
+    return [*lines, *_of_compared_driving(reports), f"look at {comparison.page}"]
+
+
+def _of_compared_driving(reports: Sequence[RunReport]) -> list[str]:
+    """Return how each of the runs follows the driver's video that drove them all, if there is one."""
+    from mueca.evaluation.scores import DRIVEN_METRICS, same_driving
+
+    driven = same_driving(reports)
+    if not driven:
+        return []
+    lines = [f"{'driven by':>24}  {driven[0].driver_name}: {driven[0].num_frames} frames"]
+    for name in DRIVEN_METRICS:
+        scores = [getattr(each, name) for each in driven]
+        if any(score is not None for score in scores):
+            lines.append(_compared_line(_label(name), [_with_interval(name, score) for score in scores]))
+    return [*lines, _compared_line("shape leak", ["-" if each.leak is None else f"{each.leak:.0%}" for each in driven])]
+
+
+def _compared_line(label: str, cells: Sequence[str]) -> str:
+    return f"{label:>24}" + "".join(f"  {cell:>24}" for cell in cells)
 
 
 def _score_line(name: str, score: Score) -> str:
@@ -147,8 +166,8 @@ def _of_driver(driven: Driven) -> list[str]:
         told = [f"{who} {value:.2f}" for who, value in beside.items() if value is not None]
         lines.append(f"{'identity distance':>24}  {driven.identity.value:.2f} ({', '.join(told)})")
     if driven.flicker:
-        real = _shown("flicker", driven.flicker.real)
-        lines.append(f"{_label('flicker'):>24}  {_shown('flicker', driven.flicker.value)} (the driver {real})")
+        real, whose = _shown("flicker", driven.flicker.real), "the truth" if driven.truth_name else "the driver"
+        lines.append(f"{_label('flicker'):>24}  {_shown('flicker', driven.flicker.value)} ({whose} {real})")
     beside_truth = [(name, getattr(driven, name)) for name in ("ssim", "psnr", "akd", "expression")]
     lines += [
         f"{_label(name) + ' to truth':>24}  {_with_interval(name, score)}" for name, score in beside_truth if score

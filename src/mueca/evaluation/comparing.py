@@ -11,6 +11,7 @@ import numpy as np
 from mueca.config import EvaluateSettings
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.evaluation.held_out import Material, evaluate, make_report, paint_row, read_material
+from mueca.evaluation.reenacted import driven_by
 from mueca.evaluation.report import write_comparison
 from mueca.evaluation.scores import Metrics, Report, Tile
 from mueca.evaluation.storing import METRICS, read_metrics
@@ -101,7 +102,7 @@ def _known_metrics(run: Path, settings: EvaluateSettings, detector: str) -> Metr
         and known.detector == detector
         and known.mueca_version == VERSION
     )
-    if settings.driver and (known.driver is None or known.driver.driver_name != settings.driver.name):
+    if settings.driver and (known.driver is None or known.driver.by != driven_by(settings)):
         return None
     return known if is_same else None
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mueca.evaluation import verdict
-from mueca.evaluation.parts import GROUPS, blocks_in_words, curves_of, data_uri, name_of
+from mueca.evaluation.parts import GROUPS, MOVEMENT_WORDS, blocks_in_words, curves_of, data_uri, name_of
 from mueca.evaluation.rails import rails_of_runs
-from mueca.evaluation.scores import MEASURES, Report
+from mueca.evaluation.scores import DRIVEN_METRICS, MEASURES, Driven, Metrics, Report, same_driving
 from mueca.marks import SYNTHETIC, UNMARKED
 
 MOST_NAMED = 3
@@ -17,7 +17,8 @@ MOST_NAMED = 3
 
 def comparison_values(reports: Sequence[Report]) -> dict[str, Any]:
     """Return what the template of several runs asks for."""
-    tables = [(title, about, _compared_rows(reports, names)) for title, about, names in GROUPS]
+    held_out = [report.metrics for report in reports]
+    tables = [(title, about, _compared_rows(held_out, names)) for title, about, names in GROUPS]
     tables = [table for table in tables if table[2]]
     letters = [_letter(i) for i in range(len(reports))]
     classes = [f"run-{letter}" for letter in "abcdef"]
@@ -30,6 +31,7 @@ def comparison_values(reports: Sequence[Report]) -> dict[str, Any]:
         "sentence": _who_leads(reports, [row for _, _, rows in tables for row in rows]),
         "sentences": [_verdict_of(report) for report in reports],
         "tables": tables,
+        "driven": _compared_driving(reports),
         "curves": curves_of(reports),
         "curve_classes": [classes[i % len(classes)] for i in with_curve],
         "curve_letters": [letters[i] for i in with_curve],
@@ -47,15 +49,32 @@ def _verdict_of(report: Report) -> str:
     return verdict.sentence(verdict.findings(report.metrics), trained=report.metrics.trained)
 
 
-def _compared_rows(reports: Sequence[Report], names: Sequence[str]) -> list[dict[str, Any]]:
+def _compared_rows(measured: Sequence[Metrics] | Sequence[Driven], names: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
     for name in names:
-        scores = [getattr(report.metrics, name) for report in reports]
+        scores = [getattr(each, name) for each in measured]
         if any(score is not None for score in scores):
             best = verdict.best_of(scores, MEASURES[name])
             rails = rails_of_runs(scores, MEASURES[name])
             rows.append({"measure": MEASURES[name], "scores": scores, "rails": rails, "best": best})
     return rows
+
+
+def _compared_driving(reports: Sequence[Report]) -> dict[str, Any] | None:
+    """Return what the template asks for about a driver's video; None unless the same one drove all runs."""
+    driven = same_driving(reports)
+    if not driven:
+        return None
+    movements = [name for name in driven[0].followed if any(each.followed[name] is not None for each in driven)]
+    return {
+        "first": driven[0],
+        "rows": _compared_rows(driven, DRIVEN_METRICS),
+        "leaks": [each.leak for each in driven],
+        "moves": [
+            (MOVEMENT_WORDS.get(name, name), [(each.followed[name], each.reach.get(name)) for each in driven])
+            for name in movements
+        ],
+    }
 
 
 def _who_leads(reports: Sequence[Report], rows: Sequence[Mapping[str, Any]]) -> str:

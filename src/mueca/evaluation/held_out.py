@@ -86,7 +86,7 @@ def evaluate(
     driven, driven_tiles = None, ()
     if settings.driver:  # first, for a video that can't be used shall not cost the minutes of the rest
         driven, driven_tiles = follow_driver(
-            run, settings, paint, reader, material.train.targets, material.test.targets, show_progress=show_progress
+            run, settings, paint, reader, material.train, material.test.targets, show_progress=show_progress
         )
     progress = {"desc": "paint", "unit": " frames", "disable": not show_progress, "dynamic_ncols": True}
     fakes = [paint_row(paint, material.test, row) for row in tqdm(range(len(material.test.names)), **progress)]
@@ -221,15 +221,17 @@ def _learned_scores(
         from mueca.nets import perception
     except ModuleNotFoundError:
         return scores, dict.fromkeys(scores, "PyTorch is not installed; pip install 'mueca[train]'")
+    answers = {FAKE: fakes, MEAN_FACE: [mean_face] * len(reals), NEAREST: nearest}
     try:
-        answers = {FAKE: fakes, MEAN_FACE: [mean_face] * len(reals), NEAREST: nearest}
         columns = {name: perception.lpips_distances(each, reals) for name, each in answers.items()}
         scores["lpips"] = score_of(columns, block)
     except ModelFileError as error:
         left_out["lpips"] = str(error)
     try:
-        own, of_nearest = (perception.fid_and_kid(each, reals) for each in (fakes, nearest))
-        scores["fid"], scores["kid"] = (Score(a, nearest_frame=b) for a, b in zip(own, of_nearest, strict=True))
+        distances = {name: perception.fid_and_kid(each, reals) for name, each in answers.items()}
+        for place, name in enumerate(("fid", "kid")):
+            of_answers = {answer: pair[place] for answer, pair in distances.items()}
+            scores[name] = Score(of_answers.pop(FAKE), **of_answers)  # no interval: a distance of whole sets
     except ModelFileError as error:
         left_out |= dict.fromkeys(("fid", "kid"), str(error))
     return scores, left_out

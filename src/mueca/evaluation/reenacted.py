@@ -14,14 +14,18 @@ from mueca import metrics
 from mueca.coaching.comparison import TOLERANCE
 from mueca.config import EvaluateSettings
 from mueca.errors import InputError
+from mueca.evaluation.frames import nearest_rows
 from mueca.evaluation.intervals import BLOCK_S, FEWEST_BLOCKS, blocks_of
-from mueca.evaluation.measuring import FAKE, REAL, FaceReader, evenly, score_of
-from mueca.evaluation.scores import Driven, Score, Tile
+from mueca.evaluation.likeness import identity_distances, mean_distance, mean_face
+from mueca.evaluation.measuring import FAKE, MEAN_FACE, NEAREST, REAL, FaceReader, evenly, score_of
+from mueca.evaluation.scores import DRIVEN_METRICS, Driven, DrivenBy, Score, Tile
 from mueca.face.crop import crop_transforms, cut_crop
 from mueca.face.following import follow_video
 from mueca.face.gaze import measure_gaze
 from mueca.face.movements import movements_of
 from mueca.face.track import Track
+from mueca.files import sha256_of
+from mueca.pairs import Pairs
 from mueca.reenactment import LeakMeter, Painted, Painter, Reenactor
 from mueca.subject import Subject, read_subject
 from mueca.video import VideoReader
@@ -30,10 +34,8 @@ Array = np.ndarray
 
 MOST_FRAMES = 150
 """Of a longer video so many are painted: whole seconds, evenly spread."""
-MOST_FACES = 40
-"""Of each kind, whose identity is looked at: 120 ms each."""
 NUM_TILES = 12
-FOLLOWED = ("yaw", "pitch", "roll", "mouth", "lips", "eyes", "brows")
+FOLLOWED = tuple(TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -65,21 +67,28 @@ def require_drivable(run: Path, settings: EvaluateSettings) -> None:
                 VideoReader(video)
 
 
+def driven_by(settings: EvaluateSettings) -> DrivenBy:
+    """Return what tells a driver's video, its truth and its face from others; the settings name a driver."""
+    truth = settings.truth and sha256_of(settings.truth)
+    return DrivenBy(sha256_of(settings.driver), truth, settings.driver_face)
+
+
 def follow_driver(
     run: Path,
     settings: EvaluateSettings,
     paint: Painter,
     reader: FaceReader,
-    training: Sequence[Array],
+    training: Pairs,
     held_out: Sequence[Array],
     *,
     show_progress: bool = False,
 ) -> tuple[Driven, tuple[Tile, ...]]:
     """Drive the run with ``settings.driver``, and return how well it follows and some of its frames.
 
-    ``training`` and ``held_out`` are the subject's real pictures, RGB uint8 (H, W, 3). Raises InputError where a video
-    can't be used, or ``settings.truth`` has another number of frames than the driver's.
+    ``held_out`` are real pictures of the subject, RGB uint8 (H, W, 3). Raises InputError where a video can't be used,
+    or ``settings.truth`` has another number of frames than the driver's.
     """
+    by = driven_by(settings)
     subject, video = read_subject(run), VideoReader(settings.driver)
     track = follow_video(video, reader.detector, face=settings.driver_face, show_progress=show_progress)
     reenactor = Reenactor(paint, subject, track)
@@ -93,24 +102,33 @@ def follow_driver(
     meter = LeakMeter(lambda fake: _landmarks(reader, fake), every=1)
     for fake in acted.fakes:
         meter.offer(fake)
-    shape = _landmarks(reader, _mean_face(training))
-    shape = subject.typical_shape if shape is None else shape
-    scores, left_out = _scores(acted, reader, training, held_out, shape)
+    scores, left_out = _scores(acted, reader, training, held_out, subject.typical_shape)
     follows, reach = followed(acted, track, reader)
+    identity_driver = mean_distance([p.driver for p in acted.painted], training.targets, reader)
+    leak = meter.leak(subject.face, reenactor.driver)
+    unknown = {"leak": leak, "identity_driver": identity_driver}
+    left_out |= {name: _UNKNOWN[name] for name, value in unknown.items() if value is None}
     driven = Driven(
+        by=by,
         driver_name=video.path.name,
         truth_name=settings.truth.name if settings.truth else None,
         num_frames=len(acted.rows),
         num_followed=len(track.frame_index),
-        identity_driver=_distance_of([p.driver for p in acted.painted], training, reader),
+        identity_driver=identity_driver,
         followed=follows,
-        leak=meter.leak(subject.face, reenactor.driver),
+        leak=leak,
         left_out=left_out,
         num_unmeasured=sum(reader.look(fake) is None for fake in acted.fakes),
         reach=reach,
         **scores,
     )
     return driven, _tiles(acted)
+
+
+_UNKNOWN = {
+    "leak": "the two faces are too much alike to tell, or the fakes show none",
+    "identity_driver": "no face is found to compare, in the driver's pictures or in the subject's",
+}
 
 
 def chosen_rows(track: Track, most: int = MOST_FRAMES) -> Array:
@@ -197,18 +215,17 @@ def _perform(
 
 
 def _scores(
-    acted: Performance, reader: FaceReader, training: Sequence[Array], held_out: Sequence[Array], mean_face: Array
+    acted: Performance, reader: FaceReader, training: Pairs, held_out: Sequence[Array], stand_in: Array
 ) -> tuple[dict[str, Score | None], dict[str, str]]:
-    """Return the scores of ``Driven`` by name, and why some are left out; ``mean_face`` is its landmarks (68, 2)."""
+    """Return the scores of ``Driven`` by name, and why some are left out; for ``stand_in`` see ``_beside_truth``."""
     real = acted.truths or [painted.driver for painted in acted.painted]
     columns = {
         "undetected": {FAKE: np.array([float(reader.look(fake) is None) for fake in acted.fakes])},
         "flicker": {FAKE: _changes(acted.fakes, acted.follows), REAL: _changes(real, acted.follows)},
-        "identity": _identity(acted.fakes, training, held_out, reader),
+        "identity": identity_distances(acted.fakes, training.targets, held_out, reader),
     }
-    columns |= _beside_truth(acted, reader, mean_face)
-    names = ("undetected", "flicker", "identity", "ssim", "psnr", "akd", "expression")
-    scores = {name: score_of(columns[name], acted.block) if name in columns else None for name in names}
+    columns |= _beside_truth(acted, reader, training, stand_in)
+    scores = {name: score_of(columns[name], acted.block) if name in columns else None for name in DRIVEN_METRICS}
     reasons = {"flicker": "no two frames with a face are neighbours", "identity": "no face is found to compare"}
     beside = "no face is found in the truth" if acted.truths else "needs --truth, which only actors have"
     reasons |= dict.fromkeys(("ssim", "psnr", "akd", "expression"), beside)
@@ -218,67 +235,52 @@ def _scores(
     return scores, left_out
 
 
-def _beside_truth(acted: Performance, reader: FaceReader, mean_face: Array) -> dict[str, dict[str, Array]]:
-    """Return what the fakes score against the truth; one without a face errs in its landmarks as the mean face does."""
+def _beside_truth(
+    acted: Performance, reader: FaceReader, training: Pairs, stand_in: Array
+) -> dict[str, dict[str, Array]]:
+    """Return what the fakes and the trivial answers score against the truth, by metric and answer, (N,) each.
+
+    A picture without a face errs in its landmarks as the mean face does, for which ``stand_in`` (68, 2) stands where
+    the reader finds no face in it.
+    """
     if acted.truths is None:
         return {}
-    both = list(zip(acted.fakes, acted.truths, strict=True))
+    nearest = nearest_rows([painted.condition for painted in acted.painted], training.conditions)
+    average = mean_face(training.targets)
+    of_average = _landmarks(reader, average)
+    of_average = stand_in if of_average is None else of_average
+    answers = {
+        FAKE: acted.fakes,
+        MEAN_FACE: [average] * len(acted.truths),
+        NEAREST: [training.targets[row] for row in nearest],
+    }
+    columns = {name: _errors(pictures, acted.truths, reader, of_average) for name, pictures in answers.items()}
+    return {metric: {name: column[metric] for name, column in columns.items()} for metric in columns[FAKE]}
+
+
+def _errors(
+    pictures: Sequence[Array], truths: Sequence[Array], reader: FaceReader, of_average: Array
+) -> dict[str, Array]:
+    """Return how pictures stand to their truths, by metric, (N,) each; NaN where the truth shows no face."""
+    both = list(zip(pictures, truths, strict=True))
     ours, true = ([_landmarks(reader, pair[k]) for pair in both] for k in (0, 1))
     known = [place for place, landmarks in enumerate(true) if landmarks is not None]
     seen = [place for place in known if ours[place] is not None]
     akd, expression = np.full((2, len(both)), np.nan)
-    for places, answers in ((known, [mean_face] * len(both)), (seen, ours)):  # the second where there is one
+    for places, answers in ((known, [of_average] * len(both)), (seen, ours)):  # the second where there is one
         if places:
             a, b = (np.stack([each[place] for place in places]) for each in (answers, true))
             akd[places] = metrics.landmark_distance(a, b)
             expression[places] = metrics.expression_distance(a, b)
     decibels = [min(metrics.psnr(a, b), metrics.PSNR_OF_EQUALS_DB) for a, b in both]
     ssim = [metrics.ssim(a, b) for a, b in both]
-    columns = {"ssim": np.array(ssim), "psnr": np.array(decibels), "akd": akd, "expression": expression}
-    return {name: {FAKE: values} for name, values in columns.items()}
+    return {"ssim": np.array(ssim), "psnr": np.array(decibels), "akd": akd, "expression": expression}
 
 
 def _changes(pictures: Sequence[Array], follows: Array) -> Array:
     """Return how much each picture differs from the one before it, (N,); NaN where that is no neighbour."""
     pairs = zip(pictures, [pictures[0], *pictures[:-1]], follows, strict=True)
     return np.array([metrics.l1(b, a) if is_next else np.nan for b, a, is_next in pairs])
-
-
-def _identity(
-    fakes: Sequence[Array], training: Sequence[Array], held_out: Sequence[Array], reader: FaceReader
-) -> dict[str, Array]:
-    """Return how far the fakes lie from the subject's mean face numbers, and how far other real pictures do.
-
-    A fake without a face lies as far as the mean face does.
-    """
-    who, of_mean = _who(training, reader), reader.numbers(_mean_face(training))
-    distances = np.full(len(fakes), np.nan)
-    for place in evenly(len(fakes), MOST_FACES):
-        numbers = reader.numbers(fakes[place])
-        numbers = of_mean if numbers is None else numbers
-        if numbers is not None and who is not None:
-            distances[place] = np.linalg.norm(numbers - who)
-    own = _distance_of(held_out, training, reader)
-    return {FAKE: distances} | ({} if own is None else {REAL: np.array([own])})
-
-
-def _mean_face(training: Sequence[Array]) -> Array:
-    return np.mean(training, axis=0).round().astype(np.uint8)
-
-
-def _who(pictures: Sequence[Array], reader: FaceReader) -> Array | None:
-    """Return the mean of the numbers (128,) of some of a person's pictures; None where no face is found."""
-    numbers = [reader.numbers(pictures[place]) for place in evenly(len(pictures), MOST_FACES)]
-    found = [each for each in numbers if each is not None]
-    return np.mean(found, axis=0) if found else None
-
-
-def _distance_of(pictures: Sequence[Array], training: Sequence[Array], reader: FaceReader) -> float | None:
-    """Return the mean distance of some pictures' faces to the subject's; None where no face is found."""
-    who = _who(training, reader)
-    numbers = [reader.numbers(pictures[place]) for place in evenly(len(pictures), MOST_FACES)]
-    found = [each for each in numbers if each is not None]
-    return float(np.linalg.norm(np.array(found) - who, axis=1).mean()) if found and who is not None else None
 
 
 def _landmarks(reader: FaceReader, picture: Array) -> Array | None:

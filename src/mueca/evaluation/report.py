@@ -36,7 +36,7 @@ from mueca.evaluation.parts import (
     number,
     rows_of,
 )
-from mueca.evaluation.scores import HELD_OUT_METRICS, MEASURES, Driven, FrameScores, Report, Tile
+from mueca.evaluation.scores import DRIVEN_METRICS, HELD_OUT_METRICS, MEASURES, Driven, FrameScores, Report, Tile
 from mueca.files import write_whole
 from mueca.marks import SYNTHETIC, UNMARKED
 from mueca.presets import PRESETS
@@ -220,8 +220,7 @@ def _clouds(report: Report, worst: Sequence[FrameScores]) -> list[tuple[str, Clo
 
 def _driver_values(driven: Driven, tiles: Sequence[Tile]) -> dict[str, Any]:
     """Return what the template asks for about a driver's video."""
-    names = ("identity", "flicker", "undetected", "ssim", "psnr", "akd", "expression")
-    rows = rows_of({name: getattr(driven, name) for name in names})
+    rows = rows_of({name: getattr(driven, name) for name in DRIVEN_METRICS})
     others = (("mean face", "mean_face"), ("most alike", "nearest_frame"), ("real", "real"))
     kinds = [(words, kind) for words, kind in others if any(getattr(row.score, kind) is not None for row in rows)]
     pictures = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -60,9 +60,20 @@ class FrameScores:
 
 
 @dataclass(frozen=True)
+class DrivenBy:
+    """What tells one driving from another."""
+
+    driver_sha256: str
+    truth_sha256: str | None
+    driver_face: str
+    """Which face of the video drives, as ``--driver-face`` names it."""
+
+
+@dataclass(frozen=True)
 class Driven:
     """How well a run follows a driver's video."""
 
+    by: DrivenBy
     driver_name: str
     truth_name: str | None
     """The video of the subject doing exactly that, if there is one."""
@@ -83,7 +94,8 @@ class Driven:
     """As in ``Metrics``; ``real`` is the truth's own, or without one the driver's."""
     undetected: Score
     ssim: Score | None
-    """This and the next three against the truth; None without one."""
+    """This and the next three against the truth; None without one. The trivial answers beside them are the mean
+    training face and the training frame whose condition is nearest to the one painted."""
     psnr: Score | None
     akd: Score | None
     expression: Score | None
@@ -156,6 +168,9 @@ HELD_OUT_METRICS = (
     "sharpness_mouth", "sharpness_eyes", "flicker", "undetected", "lpips", "fid", "kid",
 )  # fmt: skip
 """Names of the fields of ``Metrics`` that are scores, in the order in which they are shown."""
+
+DRIVEN_METRICS = ("identity", "flicker", "undetected", "ssim", "psnr", "akd", "expression")
+"""Names of the fields of ``Driven`` that are scores, in the order in which they are shown."""
 
 MEASURES: dict[str, Measure] = {
     "l1": Measure("L1", "%", 2, "lower", "mean difference of the pictures' values, as a share of their range", 100.0),
@@ -230,3 +245,10 @@ class Report:
     def frames(self) -> tuple[FrameScores, ...]:
         """Every held-out frame's numbers, in order of time."""
         return self.metrics.frames
+
+
+def same_driving(reports: Sequence[Report]) -> list[Driven]:
+    """Return how each run follows the driver's video that drove all of them; none where there is no such video."""
+    driven = [report.metrics.driver for report in reports]
+    first = driven[0]
+    return [each for each in driven if each] if first and all(each and each.by == first.by for each in driven) else []
