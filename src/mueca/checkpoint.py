@@ -31,7 +31,8 @@ from mueca.curve import Flat
 from mueca.errors import InputError, MuecaError, OutputError, SettingsError
 from mueca.files import whole_folder, write_whole
 from mueca.nets.building import build_generator
-from mueca.nets.painting import Painter, Statistics, painter
+from mueca.nets.painting import Statistics, painter
+from mueca.painter import Painter
 from mueca.runs import CHECKPOINTS, GENERATOR, read_run
 
 _STATE = "state.json"

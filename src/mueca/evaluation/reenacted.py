@@ -22,7 +22,8 @@ from mueca.face.following import follow_video
 from mueca.face.gaze import measure_gaze
 from mueca.face.movements import movements_of
 from mueca.face.track import Track
-from mueca.reenactment import LeakMeter, Painted, Painter, Reenactor
+from mueca.painter import Painter
+from mueca.reenactment import LeakMeter, Painted, Reenactor
 from mueca.subject import Subject, read_subject
 from mueca.video import VideoReader
 
