@@ -20,7 +20,7 @@ import pytest
 import torch
 from toys import NARROW, at_step, contents, narrow_presets, only_asked_saves, stop, toy_pairs, write_toy_pairs
 
-from mueca import diary, journal, training
+from mueca import diary, journal, preparation, training
 from mueca.checkpoint import load_generator, load_newest, save_checkpoint
 from mueca.config import TrainSettings, to_json
 from mueca.curve import CURVE, Flat, Point, read_curve
@@ -32,7 +32,16 @@ from mueca.gan import Losses, Trainer, falling_rate
 from mueca.pairs import LANDMARKS, read_split
 from mueca.pictures import read_picture
 from mueca.presets import PRESETS, Preset
-from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES, SETTINGS, TIME_LAPSE, clear, locked, read_run
+from mueca.runs import (
+    CHECKPOINTS,
+    GENERATOR,
+    SAMPLES,
+    SETTINGS,
+    TIME_LAPSE,
+    clear,
+    locked,
+    read_run,
+)
 from mueca.subject import SUBJECT, fit_subject, read_atlas, read_subject, with_charts
 from mueca.summaries import of_training
 from mueca.training import TrainingInterrupted, TrainResult, train
@@ -421,12 +430,12 @@ def test_processes_wait_for_hours_where_the_first_must_learn_the_subject_from_ta
         raise MuecaError("nobody came")
 
     monkeypatch.setattr(training, "joined", meet)
-    monkeypatch.setattr(training, "_learn_subject", lambda *_, **__: None)
-    opened = training.open_dataset
+    monkeypatch.setattr(preparation, "_learn_subject", lambda *_, **__: None)
+    opened = preparation.open_dataset
     for layout in ("pairs", "side by side"):
-        monkeypatch.setattr(training, "open_dataset", lambda *a, n=layout: dataclasses.replace(opened(*a), layout=n))
-        monkeypatch.setattr(training, "sha256_of_dataset", lambda _: "0" * 64)
-        monkeypatch.setattr(training, "read_part", lambda _data, part: read_split(pairs, part))
+        monkeypatch.setattr(preparation, "open_dataset", lambda *a, n=layout: dataclasses.replace(opened(*a), layout=n))
+        monkeypatch.setattr(preparation, "sha256_of_dataset", lambda _: "0" * 64)
+        monkeypatch.setattr(preparation, "read_part", lambda _data, part: read_split(pairs, part))
         with pytest.raises(MuecaError, match="nobody came"):
             train(pairs, tmp_path / "run")
     assert patience == [600.0, 7200.0]
@@ -741,7 +750,7 @@ def test_sample_sheets_show_start_and_end_and_carry_the_mark(pairs, tmp_path):
 
 def test_training_imports_neither_pyav_nor_dlib():
     code = (
-        "import sys, mueca.gan, mueca.checkpoint, mueca.training; "
+        "import sys, mueca.gan, mueca.checkpoint, mueca.interchange, mueca.training; "
         "assert not {'av', 'dlib'} & set(sys.modules), sorted({'av', 'dlib'} & set(sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -29,9 +29,10 @@ from mueca.nets.reference import (
     width_of,
 )
 from mueca.pairs import Pairs
+from mueca.portraits import subject_of
 from mueca.presets import PRESETS, Preset
 from mueca.runs import CHECKPOINTS, GENERATOR, Run, read_run, write_run
-from mueca.subject import SUBJECT, Subject, Undrivable, fit_subject, write_subject
+from mueca.subject import SUBJECT, Subject, Undrivable, write_subject
 
 State = dict[str, Tensor]
 
@@ -80,7 +81,9 @@ def import_reference(
     data = open_dataset(settings.pairs, settings.condition)
     training = read_part(data, "train")
     record, trainer = _prepare(generator, data, training, settings)
-    subject = _learn_subject(data, training, settings, show_progress=show_progress)
+    subject = subject_of(
+        data, training, detector=settings.detector, models=settings.models, show_progress=show_progress
+    )
     _write_run(run, record, trainer, subject)
     return Imported(
         run=run,
@@ -209,18 +212,6 @@ def _record(data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
         pairs_sha256=sha256_of_dataset(data),
         threads=torch.get_num_threads(),
     )
-
-
-def _learn_subject(
-    data: Dataset, training: Pairs, settings: ImportSettings, *, show_progress: bool
-) -> Subject | Undrivable:
-    """Return what the pairs' own landmarks tell of the subject, or those found in the targets."""
-    if data.layout == "pairs":
-        return fit_subject(data.folder)
-    from mueca.portraits import make_ruler, subject_from_targets  # dlib: not needed where landmarks came with the pairs
-
-    ruler = make_ruler(settings.detector, models=settings.models)
-    return subject_from_targets(training, ruler.find, source_name=data.folder.name, show_progress=show_progress)
 
 
 def _write_run(run: Path, record: Run, trainer: Trainer, subject: Subject | Undrivable) -> None:
