@@ -23,6 +23,7 @@ from mueca.config import ExportSettings, ImportSettings, TrainSettings
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.examples import draw_choice
 from mueca.interchange import DISCRIMINATOR_FILE, GENERATOR_FILE, export, import_reference, read_state
+from mueca.nets import unet
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.pairs import read_split
 from mueca.presets import PRESETS
@@ -121,6 +122,13 @@ def test_an_imported_run_is_learned_from_exactly_as_the_reference_would(
         for name, tensor in expected.items():
             torch.testing.assert_close(reached[name], tensor, rtol=0, atol=1e-5)
         assert any((expected[name] - tensor).abs().max() > 1e-4 for name, tensor in start.items())
+
+
+def test_an_export_of_weights_that_meant_something_else_is_refused(files, actor_pairs, narrow, tmp_path, monkeypatch):
+    import_reference(files[0], tmp_path / "run", ImportSettings(pairs=actor_pairs))
+    monkeypatch.setattr(unet, "ARCHITECTURE", 9)
+    with pytest.raises(InputError, match=r"has architecture 1, .* builds 9"):
+        export(tmp_path / "run", tmp_path / "out")
 
 
 def test_a_discriminator_that_is_not_named_is_drawn_from_the_seed(files, actor_pairs, narrow, tmp_path):

@@ -29,6 +29,7 @@ from mueca.distribution import Place
 from mueca.errors import InputError, MuecaError, OutputError, SettingsError
 from mueca.files import space_explained
 from mueca.gan import Losses, Trainer, falling_rate
+from mueca.nets import compact, unet
 from mueca.pairs import LANDMARKS, read_split
 from mueca.pictures import read_picture
 from mueca.presets import PRESETS, Preset
@@ -159,6 +160,20 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(p
 
 
 # What is refused
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_a_run_whose_weights_meant_something_else_is_not_gone_on_with(pairs, tmp_path, monkeypatch, preset):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2, preset=preset))
+    before = contents(run)
+    monkeypatch.setattr(unet if preset == "paper" else compact, "ARCHITECTURE", 7)
+    for steps in (2, 3):  # one that is done is no better
+        with pytest.raises(InputError, match=r"run: its \w+ generator has architecture 1, .* builds 7, .*--fresh"):
+            train(pairs, run, TrainSettings(steps=steps, preset=preset))
+    assert contents(run) == before
+    train(pairs, run, TrainSettings(steps=1, preset=preset, fresh=True))
+    assert read_run(run).architecture == 7
 
 
 @pytest.mark.parametrize(

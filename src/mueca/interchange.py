@@ -21,6 +21,7 @@ from mueca.errors import InputError, OutputError, SettingsError
 from mueca.files import cannot_write, whole_folder, write_whole
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.gan import Trainer
+from mueca.nets.building import architecture_of
 from mueca.nets.reference import (
     discriminator_from_reference,
     discriminator_to_reference,
@@ -31,7 +32,7 @@ from mueca.nets.reference import (
 from mueca.pairs import Pairs
 from mueca.portraits import subject_of
 from mueca.presets import PRESETS, Preset
-from mueca.runs import CHECKPOINTS, GENERATOR, Run, read_run, write_run
+from mueca.runs import CHECKPOINTS, GENERATOR, Run, read_run, require_architecture, write_run
 from mueca.subject import SUBJECT, Subject, Undrivable, write_subject
 
 State = dict[str, Tensor]
@@ -97,15 +98,16 @@ def import_reference(
 def export(run: Path, out: Path, settings: ExportSettings | None = None) -> Exported:
     """Write the run's newest checkpoint as ``OUT/latest_net_G.pth`` and ``latest_net_D.pth`` for the reference.
 
-    Raises InputError where the run has no checkpoint or its networks are not the reference's, OutputError where the
-    files exist, unless ``fresh``, or can't be written.
+    Raises InputError where the run has no checkpoint, or its networks are not the reference's or not as they are built
+    now, OutputError where the files exist, unless ``fresh``, or can't be written.
     """
     settings = settings or ExportSettings()
     generator, discriminator = out / GENERATOR_FILE, out / DISCRIMINATOR_FILE
     for path in (generator, discriminator):
         if path.exists() and not settings.fresh:
             raise OutputError(f"{path}: exists already; name another folder, or replace it with --fresh")
-    read_run(run)
+    record = read_run(run)
+    require_architecture(run, record, architecture_of(record.preset))
     checkpoint = load_newest(run)
     if checkpoint is None:
         raise InputError(f"{run / CHECKPOINTS}: holds no checkpoint yet; train on with: mueca train PAIRS {run}")
@@ -211,6 +213,7 @@ def _record(data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
         pairs=data.folder.resolve(),
         pairs_sha256=sha256_of_dataset(data),
         threads=torch.get_num_threads(),
+        architecture=architecture_of(preset),
     )
 
 

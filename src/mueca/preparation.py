@@ -16,6 +16,7 @@ from mueca.config import LengthKind, TrainSettings
 from mueca.distribution import Group, Place
 from mueca.errors import InputError
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
+from mueca.nets.building import architecture_of
 from mueca.pairs import Pairs
 from mueca.portraits import subject_of
 from mueca.presets import PRESETS, Preset
@@ -88,6 +89,7 @@ def _resolve(data: Dataset, settings: TrainSettings, run: Path, device: torch.de
         num_processes=place.num_processes,
         precision=choose_precision(settings.precision, device, bfloat16_on_cpu=preset.bfloat16_on_cpu),
         device=_name_of(device),
+        architecture=architecture_of(preset),
     )
 
 

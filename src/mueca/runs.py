@@ -24,7 +24,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mueca.config import LengthKind, Precision, TrainSettings, from_json, to_json
-from mueca.errors import InputError, OutputError, SettingsError
+from mueca.errors import FieldsError, InputError, OutputError, SettingsError
 from mueca.files import write_whole
 from mueca.presets import Preset
 from mueca.version import VERSION
@@ -77,6 +77,8 @@ class Run:
     device: str = ""
     """What the networks ran on last: the kind, and which one."""
     versions: Versions = field(default_factory=Versions)
+    architecture: int = 0
+    """Of the generator: what its weights mean, see ``mueca.nets.compact.ARCHITECTURE``."""
 
 
 def read_run(run: Path) -> Run:
@@ -91,8 +93,23 @@ def read_run(run: Path) -> Run:
                 f"{run}: is no run folder ({SETTINGS} is something else's); make one with: mueca train PAIRS RUN"
             )
         return from_json(Run, values)
+    except FieldsError as error:
+        raise InputError(
+            f"{path}: can't be read: another version of mueca wrote it ({error}); train again with --fresh or in "
+            "another folder, the pairs stay"
+        ) from error
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, SettingsError) as error:
         raise InputError(f"{path}: can't be read ({error}); train again with --fresh or name another run") from error
+
+
+def require_architecture(run: Path, record: Run, wanted: int) -> None:
+    """Raise InputError unless the run's generator is of the architecture that is built now."""
+    if record.architecture != wanted:
+        raise InputError(
+            f"{run}: its {record.preset.generator} generator has architecture {record.architecture}, this version of "
+            f"mueca builds {wanted}, and the same weights would paint something else; train again with --fresh or in "
+            "another folder, the pairs stay"
+        )
 
 
 def write_run(run: Path, record: Run) -> None:

@@ -30,6 +30,7 @@ from mueca.runs import (
     locked,
     read_run,
     remove_partials,
+    require_architecture,
     require_free,
     require_same,
     write_run,
@@ -193,6 +194,7 @@ def _claimed(run: Path, record: Run) -> Iterator[None]:
         if record.settings.fresh or (earlier and is_empty(run)):
             clear(run)  # the second: an earlier --fresh was killed amid this
         elif earlier:
+            require_architecture(run, earlier, record.architecture)
             require_same(run, earlier, record)
         yield
 
