@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import os
 import pickle
@@ -27,7 +28,7 @@ from mueca.nets import unet
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.pairs import read_split
 from mueca.presets import PRESETS
-from mueca.runs import CHECKPOINTS, read_run
+from mueca.runs import CHECKPOINTS, Origin, WeightsFile, read_run
 from mueca.subject import read_known
 from mueca.training import train
 
@@ -122,6 +123,22 @@ def test_an_imported_run_is_learned_from_exactly_as_the_reference_would(
         for name, tensor in expected.items():
             torch.testing.assert_close(reached[name], tensor, rtol=0, atol=1e-5)
         assert any((expected[name] - tensor).abs().max() > 1e-4 for name, tensor in start.items())
+
+
+def test_a_run_tells_which_files_it_began_from_also_after_it_was_gone_on_with(files, actor_pairs, narrow, tmp_path):
+    run = tmp_path / "run"
+    import_reference(files[0], run, ImportSettings(pairs=actor_pairs, discriminator=files[1], seed=3))
+    sha256 = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    origin = Origin(WeightsFile(GENERATOR_FILE, sha256[0]), WeightsFile(DISCRIMINATOR_FILE, sha256[1]), seed=3)
+    assert read_run(run).origin == origin
+    for steps in (1, 2):
+        train(actor_pairs, run, TrainSettings(preset="paper", seed=5, steps=steps))
+        assert read_run(run).origin == origin
+    assert [start.first_step for start in read_run(run).earlier] == [0]
+    train(actor_pairs, run, TrainSettings(preset="paper", steps=1, fresh=True))
+    assert read_run(run).origin is None
+    import_reference(files[0], tmp_path / "other", ImportSettings(pairs=actor_pairs, seed=4))
+    assert read_run(tmp_path / "other").origin == Origin(origin.generator, None, seed=4)
 
 
 def test_an_export_of_weights_that_meant_something_else_is_refused(files, actor_pairs, narrow, tmp_path, monkeypatch):

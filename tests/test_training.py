@@ -39,7 +39,9 @@ from mueca.runs import (
     SAMPLES,
     SETTINGS,
     TIME_LAPSE,
+    Run,
     clear,
+    gone_on_with,
     locked,
     read_run,
 )
@@ -157,6 +159,47 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(p
     assert again.steps == whole.steps
     assert (run / GENERATOR).read_bytes() == bits
     assert load_newest(run).steps == 4
+
+
+def a_record(**changed: object) -> Run:
+    return Run(**({"settings": TrainSettings(), "preset": NARROW["small"], "length_kind": "steps", "length": 2.0,
+                   "pairs": Path("/pairs"), "pairs_sha256": "0" * 64, "threads": 1} | changed))  # fmt: skip
+
+
+def test_a_run_that_was_gone_on_with_tells_how_it_began(pairs, tmp_path):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2, threads=1, device="cpu", precision="float32"))
+    first = read_run(run)
+    assert (first.first_step, first.earlier) == (0, ())
+    train(pairs, run, TrainSettings(steps=3, threads=2, device="cpu", precision="float32"))
+    train(pairs, run, TrainSettings(steps=5, threads=1, device="cpu", precision="float32"))
+    record = read_run(run)
+    assert [(start.first_step, start.length, start.threads) for start in record.earlier] == [(0, 2.0, 1), (2, 3.0, 2)]
+    assert (record.first_step, record.length) == (3, 5.0)
+    begun = record.earlier[0]
+    assert (begun.precision, begun.num_processes, begun.device) == ("float32", 1, first.device)
+    assert begun.versions == first.versions
+    train(pairs, run, TrainSettings(steps=1, fresh=True))
+    assert read_run(run).earlier == ()
+
+
+def test_starts_that_left_nothing_in_the_weights_are_forgotten():
+    begun = a_record()
+    second = gone_on_with(begun, a_record(length=8.0), 5)
+    assert [start.first_step for start in second.earlier] == [0]
+    # Its own checkpoints were damaged, or it was killed before the first one: the next goes on where it did.
+    assert gone_on_with(second, a_record(length=9.0), 5).earlier == second.earlier
+    assert [s.length for s in gone_on_with(second, a_record(length=9.0), 6).earlier] == [2.0, 8.0]
+    assert gone_on_with(second, a_record(), 0).earlier == ()
+
+
+def test_a_start_that_has_nothing_to_learn_but_a_film_to_make_is_none(pairs, tmp_path):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2, threads=1))
+    before = (run / SETTINGS).read_bytes()
+    (run / TIME_LAPSE).unlink()
+    train(pairs, run, TrainSettings(steps=2, threads=2))
+    assert (run / TIME_LAPSE).exists() and (run / SETTINGS).read_bytes() == before
 
 
 # What is refused

@@ -18,7 +18,7 @@ from torch import Tensor
 from mueca.checkpoint import Checkpoint, load_newest, save_checkpoint, save_generator
 from mueca.config import ExportSettings, ImportSettings, TrainSettings
 from mueca.errors import InputError, OutputError, SettingsError
-from mueca.files import cannot_write, whole_folder, write_whole
+from mueca.files import cannot_write, sha256_of, whole_folder, write_whole
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.gan import Trainer
 from mueca.nets.building import architecture_of
@@ -32,7 +32,16 @@ from mueca.nets.reference import (
 from mueca.pairs import Pairs
 from mueca.portraits import subject_of
 from mueca.presets import PRESETS, Preset
-from mueca.runs import CHECKPOINTS, GENERATOR, Run, read_run, require_architecture, write_run
+from mueca.runs import (
+    CHECKPOINTS,
+    GENERATOR,
+    Origin,
+    Run,
+    WeightsFile,
+    read_run,
+    require_architecture,
+    write_run,
+)
 from mueca.subject import SUBJECT, Subject, Undrivable, write_subject
 
 State = dict[str, Tensor]
@@ -199,11 +208,12 @@ def _prepare(generator: Path, data: Dataset, training: Pairs, settings: ImportSe
     trainer.generator.load_state_dict(painting)
     if judging is not None:
         trainer.discriminator.load_state_dict(judging)
-    return _record(data, preset, settings), trainer
+    return _record(generator, data, preset, settings), trainer
 
 
-def _record(data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
-    """Return the record that ``train --preset paper`` writes, and goes on with."""
+def _record(generator: Path, data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
+    """Return the record that ``train --preset paper`` writes, and goes on with; it tells the files by their hashes."""
+    discriminator = settings.discriminator and _told(settings.discriminator)
     given = {name: getattr(settings, name) for name in ("seed", "condition", "detector", "models")}
     return Run(
         settings=TrainSettings(preset=PRESET, **given),
@@ -214,7 +224,12 @@ def _record(data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
         pairs_sha256=sha256_of_dataset(data),
         threads=torch.get_num_threads(),
         architecture=architecture_of(preset),
+        origin=Origin(_told(generator), discriminator, settings.seed),
     )
+
+
+def _told(path: Path) -> WeightsFile:
+    return WeightsFile(path.name, sha256_of(path))
 
 
 def _write_run(run: Path, record: Run, trainer: Trainer, subject: Subject | Undrivable) -> None:

@@ -20,12 +20,13 @@ from mueca.errors import InputError, SettingsError
 from mueca.gan import Losses, Trainer
 from mueca.interruptions import disk_explained, memory_explained, peers_explained, stop_signals
 from mueca.journal import Journal, no_number
-from mueca.preparation import prepare
+from mueca.preparation import Task, prepare
 from mueca.runs import (
     GENERATOR,
     SETTINGS,
     Run,
     clear,
+    gone_on_with,
     is_empty,
     locked,
     read_run,
@@ -101,7 +102,7 @@ def train(
         memory_explained(),
         peers_explained(place),
         joined(place, task.device, patience_s=task.patience_s) as group,
-        _claimed(run, record) if is_first else nullcontext(),
+        _claimed(run, record) if is_first else nullcontext() as earlier,
         stop_signals() as received,
     ):
         _require_alike(group, record)
@@ -113,9 +114,8 @@ def train(
         is_learned = schedule.progress(trainer.steps_taken, seconds, flat) >= 1
         if group.agree([is_learned and not is_time_lapse_due(run) and not received])[0]:
             return TrainResult(run, trainer.steps_taken, seconds, None, task.undrivable, flat, setup_seconds=0.0)
-        if task.subject:
-            write_run(run, record)
-            write_subject(run / SUBJECT, task.subject)
+        if is_first and not is_learned:
+            _write_down(run, task, earlier, trainer.steps_taken)
         setup_seconds = trainer.setup()
         journal = Journal(run, trainer, schedule, task.test, seconds, flat, save_every) if is_first else None
         losses = _learn_and_film(trainer, journal, group, run, received, show_progress=show_progress)
@@ -125,6 +125,13 @@ def train(
     if journal:
         seconds, flat = journal.standing.seconds, journal.flat
     return TrainResult(run, trainer.steps_taken, seconds, losses, task.undrivable, flat, setup_seconds)
+
+
+def _write_down(run: Path, task: Task, earlier: Run | None, first_step: int) -> None:
+    """Write what this start is, what is known of the starts before it, and who the subject is."""
+    write_run(run, gone_on_with(earlier, task.record, first_step) if earlier else task.record)
+    if task.subject:
+        write_subject(run / SUBJECT, task.subject)
 
 
 def _learn_and_film(
@@ -186,17 +193,21 @@ def _require_alike(group: Group, record: Run) -> None:
 
 
 @contextmanager
-def _claimed(run: Path, record: Run) -> Iterator[None]:
-    """Keep other processes out of the run's folder, and make sure that what lies in it may go on as ``record``."""
+def _claimed(run: Path, record: Run) -> Iterator[Run | None]:
+    """Keep other processes out of the run's folder, and make sure that what lies in it may go on as ``record``.
+
+    Gives the record of what is gone on with; None: nothing is.
+    """
     with locked(run), disk_explained(run, fresh=record.settings.fresh):
         remove_partials(run)
         earlier = read_run(run) if (run / SETTINGS).exists() and not record.settings.fresh else None
         if record.settings.fresh or (earlier and is_empty(run)):
             clear(run)  # the second: an earlier --fresh was killed amid this
+            earlier = None
         elif earlier:
             require_architecture(run, earlier, record.architecture)
             require_same(run, earlier, record)
-        yield
+        yield earlier
 
 
 def _go_on(trainer: Trainer, run: Path) -> tuple[float, Flat | None]:
