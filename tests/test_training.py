@@ -25,7 +25,7 @@ from mueca.checkpoint import load_generator, load_newest, save_checkpoint
 from mueca.config import TrainSettings, to_json
 from mueca.curve import CURVE, Flat, Point, read_curve
 from mueca.diary import Diary
-from mueca.distribution import Place
+from mueca.distribution import Group, Place
 from mueca.errors import InputError, MuecaError, OutputError, SettingsError
 from mueca.files import space_explained
 from mueca.gan import Losses, Trainer, falling_rate
@@ -621,12 +621,41 @@ def test_a_signal_to_the_second_of_two_processes_stops_and_saves_both(pairs, tmp
     assert not (tmp_path / "run" / TIME_LAPSE).exists()
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"precision": "bfloat16"}, "precision"),
+        ({"device": "cuda: NVIDIA H200"}, "kind of device"),
+        ({"pairs_sha256": "1" * 64, "architecture": 7}, "pairs, architecture"),
+    ],
+    ids=str,
+)
+def test_a_process_that_would_learn_otherwise_than_the_first_is_told_in_what(changed, named):
+    record = a_record(device="cpu: one")
+    told = []
+
+    class First(Group):
+        def agree(self, values):
+            told[:] = values
+            return tuple(values)
+
+    class Second(Group):
+        def agree(self, values):
+            return tuple(told)
+
+    place = Place(1, 2, 1, "localhost:1")
+    training._require_alike(First(), record)
+    training._require_alike(Second(place), dataclasses.replace(record, device="cpu: another, as fast"))
+    with pytest.raises(SettingsError, match=f"process 1 differs from the first one in {named};"):
+        training._require_alike(Second(place), dataclasses.replace(record, **changed))
+
+
 @pytest.mark.slow
 def test_two_processes_with_different_seeds_are_refused(pairs, tmp_path):
     (tmp_path / "stopped.py").write_text(_SECOND_IS_STOPPED)
     done = start_two(tmp_path / "stopped.py", pairs, tmp_path / "run", "seeds")
     assert done.returncode != 0
-    assert "process 1 has other pairs, another seed or another preset than the first one" in done.stdout
+    assert "process 1 differs from the first one in seed" in done.stdout
 
 
 @pytest.mark.slow

@@ -182,13 +182,22 @@ def _learn(
 
 
 def _require_alike(group: Group, record: Run) -> None:
-    """Raise SettingsError in a process that would learn something else than the first one does."""
-    decisive = f"{record.pairs_sha256} {record.settings.seed} {record.preset}"
-    number = float(int(hashlib.sha256(decisive.encode()).hexdigest()[:12], 16))  # 48 bits: exact as a float
-    if group.agree([number])[0] != number:
+    """Raise SettingsError in a process that would learn something else, or otherwise, than the first one does."""
+    decisive = {
+        "pairs": record.pairs_sha256,
+        "seed": record.settings.seed,
+        "preset": record.preset,
+        "architecture": record.architecture,
+        "precision": record.precision,
+        "kind of device": record.device.partition(":")[0],
+    }
+    digests = [hashlib.sha256(str(value).encode()).hexdigest() for value in decisive.values()]
+    numbers = [float(int(digest[:12], 16)) for digest in digests]  # 48 bits: exact as a float
+    others = [name for name, own, first in zip(decisive, numbers, group.agree(numbers), strict=True) if own != first]
+    if others:
         raise SettingsError(
-            f"process {group.place.rank} has other pairs, another seed or another preset than the first one; start "
-            "all alike, with the same pairs and the same run's folder"
+            f"process {group.place.rank} differs from the first one in {', '.join(others)}; start all alike, with the "
+            "same pairs and settings, and name --device and --precision where the machines differ"
         )
 
 
