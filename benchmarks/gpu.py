@@ -11,10 +11,11 @@ told apart as ``setup_seconds``. ``mueca train`` does more, which is not in it: 
 diary. A second run, of seed 1, tells how far seeds alone lie apart. Plain float32 is that, without TF32, by the plain
 step; on a GPU as one graph, which ends in the very bits that the same operations started one by one do (checked over
 some steps, ``graph_is_eager``). The reference is left PyTorch's own choice, TF32 in convolutions. It is timed over some
-steps and scaled to the same number; its held-out numbers are worth comparing only where it took all of them
-(--reference-steps 0). It is given our pairs from the device's memory, and its losses are not read. ``ways`` are the ms
-of a step as one measure after the other is added to the plain step, TF32 allowed. What is measured is written at once,
-the report's run first. On an H200 that run and the reference take a minute, all of it some five.
+steps and scaled to the same number; what it paints then is not scored, for it learned less. Only with
+--reference-steps 0 it learns as many steps as our run, and has held-out numbers beside ours. It is given our pairs from
+the device's memory, and its losses are not read. ``ways`` are the ms of a step as one measure after the other is added
+to the plain step, TF32 allowed. What is measured is written at once, the report's run first. On an H200 that run and
+the reference's timing take a minute, all of it some five; --reference-steps 0 adds three and a half.
 
 Needs torch, NumPy, OpenCV, safetensors and mueca's own code, nothing else. Fails where the GPU asked for is missing,
 and where the step can't be captured there.
@@ -32,7 +33,7 @@ import json  # noqa: E402
 import os  # noqa: E402
 import statistics  # noqa: E402
 import tempfile  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -43,7 +44,7 @@ import numpy as np  # noqa: E402
 import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 from measuring import make_parser, print_table, versions, write_result  # noqa: E402
-from reference import make_networks, make_step  # noqa: E402
+from reference import Step, make_networks, make_step  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from mueca.capturing import captured  # noqa: E402
@@ -79,8 +80,9 @@ class Outcome:
     seconds: float
     setup_seconds: float
     steps: int
-    held_out: dict[str, float]
-    fakes: Array
+    held_out: dict[str, float] | None
+    """None: it was timed only, over fewer steps than it would take to paint well."""
+    fakes: Array | None
     captured: bool = False
     tf32: bool = False
     """Whether convolutions in float32 may round to TF32."""
@@ -183,28 +185,36 @@ def _tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def run_reference(preset: Preset, train: Split, test: Split, *, device: torch.device, steps: int) -> Outcome:
-    """Train the reference algorithm, in PyTorch's own float32, one operation after the other, and measure."""
+def run_reference(
+    preset: Preset, train: Split, test: Split, *, device: torch.device, steps: int, scored: bool
+) -> Outcome:
+    """Train the reference algorithm, in PyTorch's own float32, one operation after the other, and measure.
+
+    Unless ``scored``, it is timed alone.
+    """
     start = time.perf_counter()
-    torch.manual_seed(0)
-    generator, discriminator = make_networks(width=preset.width_generator, dropout=preset.dropout, device=device)
-    step_on = make_step(generator, discriminator)
     examples = Examples(preset, train.conditions, train.targets, device=device, dtype=torch.float32)
 
-    def step(number: int) -> None:
-        choice = draw_choice(preset, 0, number, 0, len(examples))
-        step_on(*examples.at(tensor_of([choice]).to(device, non_blocking=True)))
+    def begin() -> tuple[torch.nn.Module, Step]:
+        torch.manual_seed(0)
+        networks = make_networks(width=preset.width_generator, dropout=preset.dropout, device=device)
+        return networks[0], make_step(*networks)
 
-    step(0)  # libraries set themselves up
+    def learn(step: Step, number: int) -> None:
+        choice = draw_choice(preset, 0, number, 0, len(examples))
+        step(*examples.at(tensor_of([choice]).to(device, non_blocking=True)))
+
+    learn(begin()[1], 0)  # libraries set themselves up, on networks that are thrown away
+    generator, step = begin()
     wait_for(device)
     setup_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    for number in range(1, steps + 1):
-        step(number)
+    for number in range(steps):
+        learn(step, number)
     wait_for(device)
     seconds = time.perf_counter() - start
-    fakes = painter(generator)(test.conditions)
-    scores = held_out(fakes, test.targets, device)
+    fakes = painter(generator)(test.conditions) if scored else None
+    scores = held_out(fakes, test.targets, device) if scored else None
     return Outcome(seconds, setup_seconds, steps, scores, fakes, tf32=torch.backends.cudnn.allow_tf32)
 
 
@@ -332,7 +342,13 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--pairs-at-most", type=int, default=320, metavar="N", help="of each split; 320, as many as the report had"
     )
-    parser.add_argument("--reference-steps", type=int, default=500, metavar="N", help="0: as many as our run has")
+    parser.add_argument(
+        "--reference-steps",
+        type=int,
+        default=500,
+        metavar="N",
+        help="that the reference is timed over; 0: it learns as long as our run, and its fakes are scored as well",
+    )
     parser.add_argument("--way-steps", type=int, default=100, metavar="N", help="that each of the ways is timed over")
     parser.add_argument("--width", type=int, default=PRESETS["paper"].width_generator, help="of both networks")
     parser.add_argument("--no-float32", action="store_true", help="leave out our run in plain float32")
@@ -351,31 +367,51 @@ def save_fakes(folder: Path, test: Split, outcomes: dict[str, Outcome]) -> None:
     """Write the held-out fakes of each run as ``RUN.npz``: ``names`` of frames, and ``fakes`` (N, 256, 256, 3)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, outcome in outcomes.items():
-        np.savez_compressed(folder / f"{name}.npz", names=test.names, fakes=outcome.fakes)
+        if outcome.fakes is not None:
+            np.savez_compressed(folder / f"{name}.npz", names=test.names, fakes=outcome.fakes)
 
 
 def score_fakes(folder: Path, pairs: Path, out: Path, models: Path | None) -> None:
     """Add to the JSON ``out`` the ``akd`` of each run's held-out fakes, as ``mueca evaluate`` measures it; needs dlib.
 
-    Its mean goes over the frames in whose fake and target a face is found; ``undetected`` are the other fakes.
+    Its mean goes over the frames in whose target a face is found. A fake without one, which ``undetected`` counts, has
+    the mean face's error there: a broken generator gains nothing by showing no face.
     """
-    from mueca import metrics
     from mueca.portraits import make_ruler
 
     numbers = json.loads(out.read_text(encoding="utf-8"))
     find = make_ruler(None, models=models).find
+    of_mean = mean_landmarks(pairs, find)
     reals: dict[str, Array | None] = {}
     for run in numbers["held_out"]:
         with np.load(folder / f"{run}.npz") as saved:
             fakes = dict(zip(saved["names"].tolist(), saved["fakes"], strict=True))
         for name in fakes.keys() - reals.keys():
             reals[name] = find(_read_rgb(pairs / "test" / "target" / f"{name}.png"))
-        seen = [(find(fake), reals[name]) for name, fake in fakes.items() if reals[name] is not None]
-        distances = [float(metrics.landmark_distance(fake, real)) for fake, real in seen if fake is not None]
-        akd = statistics.fmean(distances) if distances else None
-        numbers["held_out"][run] |= {"akd": akd, "undetected": len(seen) - len(distances)}
+        seen = [(find(fake), reals[name]) for name, fake in fakes.items()]
+        numbers["held_out"][run] |= landmark_scores(seen, of_mean)
     write_whole(out, json.dumps(numbers, indent=2) + "\n")
-    print_table([{"run": run, "akd": of_run.get("akd")} for run, of_run in numbers["held_out"].items()])
+    rows = numbers["held_out"].items()
+    print_table([{"run": run, "steps": told.get("steps"), "akd": told["akd"]} for run, told in rows])
+
+
+def mean_landmarks(pairs: Path, find: Callable[[Array], Array | None]) -> Array:
+    """Return the landmarks (68, 2) in the mean of the training targets, or the subject's own where it shows no face."""
+    from mueca.subject import fit_subject
+
+    mean_face = read_split(pairs / "train", None).targets.mean(axis=0).round().astype(np.uint8)
+    found = find(mean_face)
+    return fit_subject(pairs).typical_shape if found is None else found
+
+
+def landmark_scores(seen: Sequence[tuple[Array | None, Array | None]], of_mean: Array) -> dict[str, Any]:
+    """Return ``akd`` and ``undetected`` of the landmarks (68, 2) found in fakes and in their targets; None: no face."""
+    from mueca import metrics
+
+    known = [(of_mean if fake is None else fake, real) for fake, real in seen if real is not None]
+    distances = [float(metrics.landmark_distance(fake, real)) for fake, real in known]
+    undetected = sum(fake is None for fake, _ in seen)
+    return {"akd": statistics.fmean(distances) if distances else None, "undetected": undetected}
 
 
 def as_numbers(outcomes: dict[str, Outcome], reading_seconds: float) -> dict[str, Any]:
@@ -398,15 +434,17 @@ def as_numbers(outcomes: dict[str, Outcome], reading_seconds: float) -> dict[str
         },
         "captured": ours.captured,
         "tf32": {name: outcome.tf32 for name, outcome in outcomes.items()},
-        "held_out": {name: outcome.held_out | {"steps": outcome.steps} for name, outcome in outcomes.items()},
+        "held_out": {name: o.held_out | {"steps": o.steps} for name, o in outcomes.items() if o.held_out},
         "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},
     }
 
 
 def describe(numbers: dict[str, Any], outcomes: dict[str, Outcome]) -> None:
     """Print what is known so far."""
+    not_scored = dict.fromkeys(("l1", "psnr", "ssim"), "")
     rows = [
-        {"run": name, "steps": o.steps, "seconds": o.seconds, "ms/step": 1e3 * o.seconds / o.steps} | o.held_out
+        {"run": name, "steps": o.steps, "seconds": o.seconds, "ms/step": 1e3 * o.seconds / o.steps}
+        | (o.held_out or not_scored)
         for name, o in outcomes.items()
     ]
     print_table(rows)
@@ -456,7 +494,8 @@ def main() -> None:
 
     outcomes["mueca"] = ours = run_ours(preset, train, test, precision=precision, capture=True, **run)
     steps = arguments.reference_steps or ours.steps
-    outcomes["reference"] = reference = run_reference(preset, train, test, device=device, steps=steps)
+    options = {"device": device, "steps": steps, "scored": steps == ours.steps}
+    outcomes["reference"] = reference = run_reference(preset, train, test, **options)
     keep()
     reference_ms = 1e3 * reference.seconds / reference.steps
     ways = ms_by_way(preset, train, device=device, reference_ms=reference_ms, steps=arguments.way_steps)
