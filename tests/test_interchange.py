@@ -23,13 +23,14 @@ from mueca.cli import main
 from mueca.config import ExportSettings, ImportSettings, TrainSettings
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.examples import draw_choice
-from mueca.interchange import DISCRIMINATOR_FILE, GENERATOR_FILE, export, import_reference, read_state
+from mueca.interchange import DISCRIMINATOR_FILE, GENERATOR_FILE, Imported, export, import_reference, read_state
 from mueca.nets import unet
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.pairs import read_split
 from mueca.presets import PRESETS
 from mueca.runs import CHECKPOINTS, Origin, WeightsFile, read_run
 from mueca.subject import read_known
+from mueca.summaries import of_import
 from mueca.training import train
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -185,6 +186,20 @@ def test_other_peoples_pairs_do_too_and_the_subject_is_learned_from_their_target
     settings = ImportSettings(pairs=tmp_path / "ab", models=models)
     assert import_reference(files[0], tmp_path / "run", settings).undrivable is None
     assert read_known(tmp_path / "run").source_name == "ab"
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (ImportSettings(pairs=Path("ab"), condition="right", seed=7), "--condition right --seed 7"),
+        (ImportSettings(pairs=Path("ab")), ""),
+    ],
+    ids=["named", "as ever"],
+)
+def test_the_command_to_go_on_with_learns_from_the_same_halves_by_the_same_seed(settings, options):
+    result = Imported(Path("run"), 64, 64, discriminator=None, undrivable=None)
+    command = f"mueca train ab run --preset paper {options}".rstrip()
+    assert of_import(result, settings)[-1] == f"next: mueca evaluate run; {command}"
 
 
 def test_half_precision_and_the_old_file_format_are_read(reference, actor_pairs, tmp_path):

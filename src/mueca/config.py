@@ -1,4 +1,4 @@
-"""Settings: one frozen dataclass per command, and the one table of training presets.
+"""Settings: one frozen dataclass per command, and how they become JSON and come back; presets stand in ``presets``.
 
 Each field carries its help text, so that the command line, the Python API and the JSON written beside a
 result all come from here and each default exists once.
