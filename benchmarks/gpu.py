@@ -29,11 +29,10 @@ _STARTED = time.perf_counter()
 
 import argparse  # noqa: E402  (imports are part of what is measured)
 import dataclasses  # noqa: E402
-import json  # noqa: E402
 import os  # noqa: E402
 import statistics  # noqa: E402
 import tempfile  # noqa: E402
-from collections.abc import Callable, Iterator, Sequence  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -45,6 +44,7 @@ import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 from measuring import make_parser, print_table, versions, write_result  # noqa: E402
 from reference import Step, make_networks, make_step  # noqa: E402
+from scoring import Split, read_split, score_fakes  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from mueca.capturing import captured  # noqa: E402
@@ -65,15 +65,6 @@ _STEPS_PER_READING = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Pairs in memory, RGB uint8 (N, 256, 256, 3) each."""
-
-    conditions: Array
-    targets: Array
-    names: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class Outcome:
     """What a run took and how well it paints the held-out frames."""
 
@@ -86,28 +77,6 @@ class Outcome:
     captured: bool = False
     tf32: bool = False
     """Whether convolutions in float32 may round to TF32."""
-
-
-def read_split(folder: Path, at_most: int | None) -> Split:
-    """Return the pairs of ``folder``, or so many of them evenly over the clip; raises SystemExit where there are none.
-
-    Not through ``mueca.pairs``, which needs Pillow.
-    """
-    names = sorted(path.name for path in (folder / "target").glob("*.png"))
-    if not names:
-        raise SystemExit(f"error: {folder}: holds no pairs; make some with: mueca extract VIDEO PAIRS")
-    if at_most is not None and len(names) > at_most:
-        names = [names[i] for i in np.linspace(0, len(names) - 1, at_most).round().astype(int)]
-    conditions, targets = (np.stack([_read_rgb(folder / half / n) for n in names]) for half in ("condition", "target"))
-    return Split(conditions, targets, tuple(Path(name).stem for name in names))
-
-
-def _read_rgb(path: Path) -> Array:
-    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None or picture.shape != (256, 256, 3):
-        raise SystemExit(f"error: {path}: is missing, or no picture of 256 x 256; extract the pairs again")
-    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def choose_device(name: str) -> torch.device:
@@ -369,49 +338,6 @@ def save_fakes(folder: Path, test: Split, outcomes: dict[str, Outcome]) -> None:
     for name, outcome in outcomes.items():
         if outcome.fakes is not None:
             np.savez_compressed(folder / f"{name}.npz", names=test.names, fakes=outcome.fakes)
-
-
-def score_fakes(folder: Path, pairs: Path, out: Path, models: Path | None) -> None:
-    """Add to the JSON ``out`` the ``akd`` of each run's held-out fakes, as ``mueca evaluate`` measures it; needs dlib.
-
-    Its mean goes over the frames in whose target a face is found. A fake without one, which ``undetected`` counts, has
-    the mean face's error there: a broken generator gains nothing by showing no face.
-    """
-    from mueca.portraits import make_ruler
-
-    numbers = json.loads(out.read_text(encoding="utf-8"))
-    find = make_ruler(None, models=models).find
-    of_mean = mean_landmarks(pairs, find)
-    reals: dict[str, Array | None] = {}
-    for run in numbers["held_out"]:
-        with np.load(folder / f"{run}.npz") as saved:
-            fakes = dict(zip(saved["names"].tolist(), saved["fakes"], strict=True))
-        for name in fakes.keys() - reals.keys():
-            reals[name] = find(_read_rgb(pairs / "test" / "target" / f"{name}.png"))
-        seen = [(find(fake), reals[name]) for name, fake in fakes.items()]
-        numbers["held_out"][run] |= landmark_scores(seen, of_mean)
-    write_whole(out, json.dumps(numbers, indent=2) + "\n")
-    rows = numbers["held_out"].items()
-    print_table([{"run": run, "steps": told.get("steps"), "akd": told["akd"]} for run, told in rows])
-
-
-def mean_landmarks(pairs: Path, find: Callable[[Array], Array | None]) -> Array:
-    """Return the landmarks (68, 2) in the mean of the training targets, or the subject's own where it shows no face."""
-    from mueca.subject import fit_subject
-
-    mean_face = read_split(pairs / "train", None).targets.mean(axis=0).round().astype(np.uint8)
-    found = find(mean_face)
-    return fit_subject(pairs).typical_shape if found is None else found
-
-
-def landmark_scores(seen: Sequence[tuple[Array | None, Array | None]], of_mean: Array) -> dict[str, Any]:
-    """Return ``akd`` and ``undetected`` of the landmarks (68, 2) found in fakes and in their targets; None: no face."""
-    from mueca import metrics
-
-    known = [(of_mean if fake is None else fake, real) for fake, real in seen if real is not None]
-    distances = [float(metrics.landmark_distance(fake, real)) for fake, real in known]
-    undetected = sum(fake is None for fake, _ in seen)
-    return {"akd": statistics.fmean(distances) if distances else None, "undetected": undetected}
 
 
 def as_numbers(outcomes: dict[str, Outcome], reading_seconds: float) -> dict[str, Any]:
