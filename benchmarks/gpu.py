@@ -11,10 +11,11 @@ told apart as ``setup_seconds``. ``mueca train`` does more, which is not in it: 
 diary. A second run, of seed 1, tells how far seeds alone lie apart. Plain float32 is that, without TF32, by the plain
 step; on a GPU as one graph, which ends in the very bits that the same operations started one by one do (checked over
 some steps, ``graph_is_eager``). The reference is left PyTorch's own choice, TF32 in convolutions. It is timed over some
-steps and scaled to the same number; its held-out numbers are worth comparing only where it took all of them
-(--reference-steps 0). It is given our pairs from the device's memory, and its losses are not read. ``ways`` are the ms
-of a step as one measure after the other is added to the plain step, TF32 allowed. What is measured is written at once,
-the report's run first. On an H200 that run and the reference take a minute, all of it some five.
+steps and scaled to the same number; what it paints then is not scored, for it learned less. Only with
+--reference-steps 0 it learns as many steps as our run, and has held-out numbers beside ours. It is given our pairs from
+the device's memory, and its losses are not read. ``ways`` are the ms of a step as one measure after the other is added
+to the plain step, TF32 allowed. What is measured is written at once, the report's run first. On an H200 that run and
+the reference's timing take a minute, all of it some five; --reference-steps 0 adds three and a half.
 
 Needs torch, NumPy, OpenCV, safetensors and mueca's own code, nothing else. Fails where the GPU asked for is missing,
 and where the step can't be captured there.
@@ -28,7 +29,6 @@ _STARTED = time.perf_counter()
 
 import argparse  # noqa: E402  (imports are part of what is measured)
 import dataclasses  # noqa: E402
-import json  # noqa: E402
 import os  # noqa: E402
 import statistics  # noqa: E402
 import tempfile  # noqa: E402
@@ -43,7 +43,8 @@ import numpy as np  # noqa: E402
 import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 from measuring import make_parser, print_table, versions, write_result  # noqa: E402
-from reference import make_networks, make_step  # noqa: E402
+from reference import Step, make_networks, make_step  # noqa: E402
+from scoring import Split, read_split, score_fakes  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from mueca.capturing import captured  # noqa: E402
@@ -64,48 +65,18 @@ _STEPS_PER_READING = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Pairs in memory, RGB uint8 (N, 256, 256, 3) each."""
-
-    conditions: Array
-    targets: Array
-    names: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class Outcome:
     """What a run took and how well it paints the held-out frames."""
 
     seconds: float
     setup_seconds: float
     steps: int
-    held_out: dict[str, float]
-    fakes: Array
+    held_out: dict[str, float] | None
+    """None: it was timed only, over fewer steps than it would take to paint well."""
+    fakes: Array | None
     captured: bool = False
     tf32: bool = False
     """Whether convolutions in float32 may round to TF32."""
-
-
-def read_split(folder: Path, at_most: int | None) -> Split:
-    """Return the pairs of ``folder``, or so many of them evenly over the clip; raises SystemExit where there are none.
-
-    Not through ``mueca.pairs``, which needs Pillow.
-    """
-    names = sorted(path.name for path in (folder / "target").glob("*.png"))
-    if not names:
-        raise SystemExit(f"error: {folder}: holds no pairs; make some with: mueca extract VIDEO PAIRS")
-    if at_most is not None and len(names) > at_most:
-        names = [names[i] for i in np.linspace(0, len(names) - 1, at_most).round().astype(int)]
-    conditions, targets = (np.stack([_read_rgb(folder / half / n) for n in names]) for half in ("condition", "target"))
-    return Split(conditions, targets, tuple(Path(name).stem for name in names))
-
-
-def _read_rgb(path: Path) -> Array:
-    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None or picture.shape != (256, 256, 3):
-        raise SystemExit(f"error: {path}: is missing, or no picture of 256 x 256; extract the pairs again")
-    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def choose_device(name: str) -> torch.device:
@@ -183,28 +154,36 @@ def _tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def run_reference(preset: Preset, train: Split, test: Split, *, device: torch.device, steps: int) -> Outcome:
-    """Train the reference algorithm, in PyTorch's own float32, one operation after the other, and measure."""
+def run_reference(
+    preset: Preset, train: Split, test: Split, *, device: torch.device, steps: int, scored: bool
+) -> Outcome:
+    """Train the reference algorithm, in PyTorch's own float32, one operation after the other, and measure.
+
+    Unless ``scored``, it is timed alone.
+    """
     start = time.perf_counter()
-    torch.manual_seed(0)
-    generator, discriminator = make_networks(width=preset.width_generator, dropout=preset.dropout, device=device)
-    step_on = make_step(generator, discriminator)
     examples = Examples(preset, train.conditions, train.targets, device=device, dtype=torch.float32)
 
-    def step(number: int) -> None:
-        choice = draw_choice(preset, 0, number, 0, len(examples))
-        step_on(*examples.at(tensor_of([choice]).to(device, non_blocking=True)))
+    def begin() -> tuple[torch.nn.Module, Step]:
+        torch.manual_seed(0)
+        networks = make_networks(width=preset.width_generator, dropout=preset.dropout, device=device)
+        return networks[0], make_step(*networks)
 
-    step(0)  # libraries set themselves up
+    def learn(step: Step, number: int) -> None:
+        choice = draw_choice(preset, 0, number, 0, len(examples))
+        step(*examples.at(tensor_of([choice]).to(device, non_blocking=True)))
+
+    learn(begin()[1], 0)  # libraries set themselves up, on networks that are thrown away
+    generator, step = begin()
     wait_for(device)
     setup_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    for number in range(1, steps + 1):
-        step(number)
+    for number in range(steps):
+        learn(step, number)
     wait_for(device)
     seconds = time.perf_counter() - start
-    fakes = painter(generator)(test.conditions)
-    scores = held_out(fakes, test.targets, device)
+    fakes = painter(generator)(test.conditions) if scored else None
+    scores = held_out(fakes, test.targets, device) if scored else None
     return Outcome(seconds, setup_seconds, steps, scores, fakes, tf32=torch.backends.cudnn.allow_tf32)
 
 
@@ -332,7 +311,13 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--pairs-at-most", type=int, default=320, metavar="N", help="of each split; 320, as many as the report had"
     )
-    parser.add_argument("--reference-steps", type=int, default=500, metavar="N", help="0: as many as our run has")
+    parser.add_argument(
+        "--reference-steps",
+        type=int,
+        default=500,
+        metavar="N",
+        help="that the reference is timed over; 0: it learns as long as our run, and its fakes are scored as well",
+    )
     parser.add_argument("--way-steps", type=int, default=100, metavar="N", help="that each of the ways is timed over")
     parser.add_argument("--width", type=int, default=PRESETS["paper"].width_generator, help="of both networks")
     parser.add_argument("--no-float32", action="store_true", help="leave out our run in plain float32")
@@ -351,31 +336,8 @@ def save_fakes(folder: Path, test: Split, outcomes: dict[str, Outcome]) -> None:
     """Write the held-out fakes of each run as ``RUN.npz``: ``names`` of frames, and ``fakes`` (N, 256, 256, 3)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, outcome in outcomes.items():
-        np.savez_compressed(folder / f"{name}.npz", names=test.names, fakes=outcome.fakes)
-
-
-def score_fakes(folder: Path, pairs: Path, out: Path, models: Path | None) -> None:
-    """Add to the JSON ``out`` the ``akd`` of each run's held-out fakes, as ``mueca evaluate`` measures it; needs dlib.
-
-    Its mean goes over the frames in whose fake and target a face is found; ``undetected`` are the other fakes.
-    """
-    from mueca import metrics
-    from mueca.portraits import make_ruler
-
-    numbers = json.loads(out.read_text(encoding="utf-8"))
-    find = make_ruler(None, models=models).find
-    reals: dict[str, Array | None] = {}
-    for run in numbers["held_out"]:
-        with np.load(folder / f"{run}.npz") as saved:
-            fakes = dict(zip(saved["names"].tolist(), saved["fakes"], strict=True))
-        for name in fakes.keys() - reals.keys():
-            reals[name] = find(_read_rgb(pairs / "test" / "target" / f"{name}.png"))
-        seen = [(find(fake), reals[name]) for name, fake in fakes.items() if reals[name] is not None]
-        distances = [float(metrics.landmark_distance(fake, real)) for fake, real in seen if fake is not None]
-        akd = statistics.fmean(distances) if distances else None
-        numbers["held_out"][run] |= {"akd": akd, "undetected": len(seen) - len(distances)}
-    write_whole(out, json.dumps(numbers, indent=2) + "\n")
-    print_table([{"run": run, "akd": of_run.get("akd")} for run, of_run in numbers["held_out"].items()])
+        if outcome.fakes is not None:
+            np.savez_compressed(folder / f"{name}.npz", names=test.names, fakes=outcome.fakes)
 
 
 def as_numbers(outcomes: dict[str, Outcome], reading_seconds: float) -> dict[str, Any]:
@@ -398,15 +360,17 @@ def as_numbers(outcomes: dict[str, Outcome], reading_seconds: float) -> dict[str
         },
         "captured": ours.captured,
         "tf32": {name: outcome.tf32 for name, outcome in outcomes.items()},
-        "held_out": {name: outcome.held_out | {"steps": outcome.steps} for name, outcome in outcomes.items()},
+        "held_out": {name: o.held_out | {"steps": o.steps} for name, o in outcomes.items() if o.held_out},
         "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},
     }
 
 
 def describe(numbers: dict[str, Any], outcomes: dict[str, Outcome]) -> None:
     """Print what is known so far."""
+    not_scored = dict.fromkeys(("l1", "psnr", "ssim"), "")
     rows = [
-        {"run": name, "steps": o.steps, "seconds": o.seconds, "ms/step": 1e3 * o.seconds / o.steps} | o.held_out
+        {"run": name, "steps": o.steps, "seconds": o.seconds, "ms/step": 1e3 * o.seconds / o.steps}
+        | (o.held_out or not_scored)
         for name, o in outcomes.items()
     ]
     print_table(rows)
@@ -456,7 +420,8 @@ def main() -> None:
 
     outcomes["mueca"] = ours = run_ours(preset, train, test, precision=precision, capture=True, **run)
     steps = arguments.reference_steps or ours.steps
-    outcomes["reference"] = reference = run_reference(preset, train, test, device=device, steps=steps)
+    options = {"device": device, "steps": steps, "scored": steps == ours.steps}
+    outcomes["reference"] = reference = run_reference(preset, train, test, **options)
     keep()
     reference_ms = 1e3 * reference.seconds / reference.steps
     ways = ms_by_way(preset, train, device=device, reference_ms=reference_ms, steps=arguments.way_steps)

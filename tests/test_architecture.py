@@ -19,6 +19,11 @@ def test_the_code_passes_the_linter_and_is_formatted():
         assert result.returncode == 0, result.stdout
 
 
+def test_what_a_painter_is_stands_in_one_place():
+    sources = (REPOSITORY / "src").rglob("*.py")
+    assert [path.name for path in sources if "class Painter(Protocol)" in path.read_text()] == ["painter.py"]
+
+
 def test_help_and_the_base_package_need_no_torch():
     code = (
         "import sys\n"

@@ -15,7 +15,7 @@ from toys import narrow_presets
 from mueca.evaluation import read_metrics
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py"))
+SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py", "scoring.py"))
 
 
 @pytest.fixture

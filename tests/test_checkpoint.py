@@ -20,7 +20,8 @@ import torch
 from mueca.checkpoint import Checkpoint, load_generator, load_newest, save_checkpoint, save_generator
 from mueca.config import TrainSettings
 from mueca.errors import InputError, OutputError
-from mueca.nets.building import build_generator, initialise
+from mueca.nets import compact
+from mueca.nets.building import architecture_of, build_generator, initialise
 from mueca.nets.painting import painter
 from mueca.presets import PRESETS, Preset
 from mueca.runs import CHECKPOINTS, GENERATOR, SETTINGS, Run, write_run
@@ -44,7 +45,8 @@ def trained(tmp_path: Path) -> tuple[Path, torch.nn.Module]:
 
 def run_with_generator(run: Path, preset: Preset) -> tuple[Path, torch.nn.Module]:
     run.mkdir()
-    write_run(run, Run(TrainSettings(), preset, "steps", 1.0, Path("/pairs"), "0" * 64, threads=1))
+    record = Run(TrainSettings(), preset, "steps", 1.0, Path("/pairs"), "0" * 64, threads=1)
+    write_run(run, dataclasses.replace(record, architecture=architecture_of(preset)))
     net = build_generator(preset)
     initialise(net, torch.Generator().manual_seed(0))
     save_generator(run / GENERATOR, net)
@@ -179,6 +181,35 @@ def test_a_run_without_a_generator_says_so(trained):
     (trained[0] / GENERATOR).unlink()
     with pytest.raises(InputError, match=r"generator\.safetensors: there is none yet"):
         load_generator(trained[0])
+
+
+@pytest.mark.parametrize("architecture", [None, 1, 3])
+def test_a_generator_whose_weights_meant_something_else_is_refused_with_both_numbers(
+    trained, monkeypatch, architecture
+):
+    run, _ = trained
+    monkeypatch.setattr(compact, "ARCHITECTURE", 2)
+    record = json.loads((run / SETTINGS).read_text()) | {"architecture": architecture}
+    if architecture is None:  # as runs were written before they told it
+        del record["architecture"]
+    (run / SETTINGS).write_text(json.dumps(record))
+    with pytest.raises(
+        InputError, match=r"run: its compact generator has architecture (\d).*builds 2.*--fresh"
+    ) as caught:
+        load_generator(run)
+    assert f"architecture {architecture or 0}, " in str(caught.value) and "the pairs stay" in str(caught.value)
+
+
+def test_a_run_with_a_field_less_says_which_and_that_another_version_wrote_it(trained):
+    run, _ = trained
+    record = json.loads((run / SETTINGS).read_text())
+    del record["preset"]["textures"]  # as before there were any
+    (run / SETTINGS).write_text(json.dumps(record))
+    with pytest.raises(
+        InputError, match=r"settings\.json.*another version of mueca wrote it \(it lacks textures\)"
+    ) as caught:
+        load_generator(run)
+    assert "--fresh" in str(caught.value) and "the pairs stay" in str(caught.value)
 
 
 def hostile_files() -> dict[str, bytes]:

@@ -24,7 +24,7 @@ from mueca.config import (
     parse_duration,
     to_json,
 )
-from mueca.errors import SettingsError
+from mueca.errors import FieldsError, SettingsError
 from mueca.options import Parser, add_options, flags_of, parse, settings_from
 from mueca.presets import PRESETS, Preset
 
@@ -60,6 +60,13 @@ def test_presets_survive_json(name):
 def test_an_unknown_setting_is_refused_by_name():
     with pytest.raises(SettingsError, match="evry"):
         from_json(ExtractSettings, {"evry": 5})
+
+
+def test_a_missing_field_is_refused_by_name():
+    values = to_json(PRESETS["small"])
+    del values["textures"], values["zoom"]
+    with pytest.raises(FieldsError, match="it lacks textures, zoom"):
+        from_json(Preset, values)
 
 
 @pytest.mark.parametrize(

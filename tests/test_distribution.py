@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -13,6 +15,8 @@ from torch import nn
 
 from mueca.distribution import ALONE, ALONE_GROUP, Group, Place, joined, read_place
 from mueca.errors import MuecaError, SettingsError
+from mueca.gan import Trainer
+from mueca.presets import PRESETS
 
 CPU = torch.device("cpu")
 
@@ -98,6 +102,25 @@ def test_shares_are_equal_and_make_up_the_batch():
     assert [place for group in groups for place in group.share(6)] == list(range(6))
     with pytest.raises(SettingsError, match=r"--batch 4.*3 processes"):
         groups[0].share(4)
+
+
+def test_with_dropout_each_process_draws_masks_of_its_own_and_another_number_of_them_draws_others():
+    paper = dataclasses.replace(PRESETS["paper"], batch=4, width_generator=2, width_discriminator=2)
+    pairs = np.random.default_rng(0).integers(0, 256, (2, 4, 256, 256, 3), np.uint8)
+
+    def seeds_of(num_processes: int) -> list[int]:
+        drawn = []
+        for rank in range(num_processes):
+            group = Group(Place(rank, num_processes, rank, "host:1"))
+            group.agree, group.averaging = ALONE_GROUP.agree, ALONE_GROUP.averaging  # nobody else is here
+            group.spread = lambda _: None
+            trainer = Trainer(paper, *pairs, seed=0, device=CPU, group=group)
+            trainer.update = lambda *_: drawn.append(torch.initial_seed())
+            trainer.step(0.0)
+        return drawn
+
+    assert len({*seeds_of(1), *seeds_of(2)}) == 2 == len(set(seeds_of(2)))
+    assert seeds_of(2) == seeds_of(2)
 
 
 def test_alone_there_is_nothing_to_agree_on():

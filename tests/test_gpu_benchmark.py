@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import subprocess
@@ -15,8 +16,13 @@ import torch
 from toys import toy_pairs
 
 from mueca import metrics
-from mueca.pairs import write_pair
+from mueca.evaluation.frames import held_out_of
+from mueca.evaluation.measuring import FaceReader, Standing, measure_frames
+from mueca.foreign import open_dataset
+from mueca.pairs import read_split, write_pair
+from mueca.portraits import make_ruler
 from mueca.presets import PRESETS
+from mueca.subject import fit_subject
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -36,6 +42,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def gpu(monkeypatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module("gpu")
+
+
+@pytest.fixture
+def scoring(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("scoring")
 
 
 @pytest.fixture
@@ -59,7 +71,7 @@ def test_a_dry_run_writes_the_numbers_that_are_asked_for(pairs, tmp_path):
     assert report_run["steps"] == 2 and report_run["seconds"] > 0
     assert report_run["setup_seconds"] == pytest.approx(sum(report_run["setup"].values()))
     assert report_run["ratio_to_reference"] == pytest.approx(2 * of_reference / report_run["seconds"])
-    assert set(numbers["held_out"]) == {"mueca", "mueca_seed_1", "mueca_float32", "reference"}
+    assert set(numbers["held_out"]) == {"mueca", "mueca_seed_1", "mueca_float32"}  # the reference learned too little
     assert set(numbers["held_out"]["mueca"]) == {"l1", "psnr", "ssim", "steps"}
     assert numbers["held_out"]["mueca"] == numbers["held_out"]["mueca_float32"]  # on a CPU they are the same run
     assert numbers["held_out"]["mueca"] != numbers["held_out"]["mueca_seed_1"]
@@ -119,6 +131,41 @@ def test_plain_float32_is_not_tf32_and_leaves_the_switch_as_it_was(gpu):
     assert torch.backends.cudnn.allow_tf32 == before
 
 
+@pytest.mark.parametrize("scored", [True, False])
+def test_the_reference_is_scored_only_where_that_is_asked_for(gpu, pairs, scored):
+    half = gpu.read_split(pairs / "train", None)
+    narrow = dataclasses.replace(PRESETS["paper"], width_generator=2, width_discriminator=2)
+    outcome = gpu.run_reference(narrow, half, half, device=torch.device("cpu"), steps=2, scored=scored)
+    assert (outcome.steps, outcome.seconds > 0) == (2, True)
+    assert (outcome.held_out is not None, outcome.fakes is not None) == (scored, scored)
+
+
+@pytest.mark.parametrize(("option", "scored"), [("0", True), ("1", False), ("2", True)])
+def test_held_out_numbers_of_the_reference_are_told_after_as_many_steps_as_ours_alone(
+    gpu, pairs, tmp_path, monkeypatch, option, scored
+):
+    def reference(*_given: object, **named: object) -> None:
+        raise SystemExit(f"scored: {named['scored']}")
+
+    half = gpu.read_split(pairs / "train", None)
+    ours = gpu.Outcome(1.0, 0.0, 2, {}, half.targets)
+    monkeypatch.setattr(gpu, "run_ours", lambda *_given, **_named: ours)
+    monkeypatch.setattr(gpu, "run_reference", reference)
+    options = ["--pairs", str(pairs), "--device", "cpu", "--epochs", "1", "--reference-steps", option]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *options])
+    with pytest.raises(SystemExit, match=f"scored: {scored}"):
+        gpu.main()
+
+
+def test_a_fake_without_a_face_counts_as_the_mean_face(scoring):
+    points = np.random.default_rng(0).uniform(60, 196, (68, 2))
+    far = points + (8.0, 0.0)
+    error = float(metrics.landmark_distance(far, points))
+    found = scoring.landmark_scores([(points, points), (None, points), (None, None), (far, None)], far)
+    assert found == {"akd": pytest.approx(error / 2), "undetected": 2}
+    assert scoring.landmark_scores([(None, None)], far) == {"akd": None, "undetected": 1}
+
+
 def test_fakes_that_were_painted_elsewhere_get_their_landmark_error(gpu, actor_pairs, models, tmp_path):
     test = gpu.read_split(actor_pairs / "test", 2)
     runs = {"mueca": test.targets, "mueca_float32": np.roll(test.targets, 8, axis=2), "blank": 0 * test.targets}
@@ -128,9 +175,17 @@ def test_fakes_that_were_painted_elsewhere_get_their_landmark_error(gpu, actor_p
     out.write_text(json.dumps({"seconds": {}, "held_out": {name: {"l1": 0.1} for name in runs}}))
     gpu.score_fakes(tmp_path, actor_pairs, out, models)
     numbers = json.loads(out.read_text())
+    training, held_out = (read_split(actor_pairs, split) for split in ("train", "test"))
+    rows = [held_out.names.index(name) for name in test.names]
+    reader, mean_face = FaceReader(make_ruler(None, models=models)), training.targets.mean(axis=0).round()
+    standing = Standing(mean_face.astype(np.uint8), fit_subject(actor_pairs).typical_shape)
+    part = held_out_of(open_dataset(actor_pairs), held_out)
+    part = dataclasses.replace(part, **{n: getattr(part, n)[rows] for n in ("targets", "landmarks", "follows")})
+    table = measure_frames(0 * test.targets, test.targets, standing, part, reader)
+    as_evaluate_has_it = table["akd"]["value"].mean()
     assert numbers["held_out"]["mueca"] == {"l1": 0.1, "akd": 0.0, "undetected": 0}
     assert 0.02 < numbers["held_out"]["mueca_float32"]["akd"] < 0.5
-    assert numbers["held_out"]["blank"] == {"l1": 0.1, "akd": None, "undetected": 2}
+    assert numbers["held_out"]["blank"] == {"l1": 0.1, "akd": pytest.approx(as_evaluate_has_it), "undetected": 2}
     assert numbers["seconds"] == {}
 
 

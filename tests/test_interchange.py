@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import os
 import pickle
@@ -22,12 +23,14 @@ from mueca.cli import main
 from mueca.config import ExportSettings, ImportSettings, TrainSettings
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.examples import draw_choice
-from mueca.interchange import DISCRIMINATOR_FILE, GENERATOR_FILE, export, import_reference, read_state
+from mueca.interchange import DISCRIMINATOR_FILE, GENERATOR_FILE, Imported, export, import_reference, read_state
+from mueca.nets import unet
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.pairs import read_split
 from mueca.presets import PRESETS
-from mueca.runs import CHECKPOINTS, read_run
+from mueca.runs import CHECKPOINTS, Origin, WeightsFile, read_run
 from mueca.subject import read_known
+from mueca.summaries import of_import
 from mueca.training import train
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -123,6 +126,29 @@ def test_an_imported_run_is_learned_from_exactly_as_the_reference_would(
         assert any((expected[name] - tensor).abs().max() > 1e-4 for name, tensor in start.items())
 
 
+def test_a_run_tells_which_files_it_began_from_also_after_it_was_gone_on_with(files, actor_pairs, narrow, tmp_path):
+    run = tmp_path / "run"
+    import_reference(files[0], run, ImportSettings(pairs=actor_pairs, discriminator=files[1], seed=3))
+    sha256 = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    origin = Origin(WeightsFile(GENERATOR_FILE, sha256[0]), WeightsFile(DISCRIMINATOR_FILE, sha256[1]), seed=3)
+    assert read_run(run).origin == origin
+    for steps in (1, 2):
+        train(actor_pairs, run, TrainSettings(preset="paper", seed=5, steps=steps))
+        assert read_run(run).origin == origin
+    assert [start.first_step for start in read_run(run).earlier] == [0]
+    train(actor_pairs, run, TrainSettings(preset="paper", steps=1, fresh=True))
+    assert read_run(run).origin is None
+    import_reference(files[0], tmp_path / "other", ImportSettings(pairs=actor_pairs, seed=4))
+    assert read_run(tmp_path / "other").origin == Origin(origin.generator, None, seed=4)
+
+
+def test_an_export_of_weights_that_meant_something_else_is_refused(files, actor_pairs, narrow, tmp_path, monkeypatch):
+    import_reference(files[0], tmp_path / "run", ImportSettings(pairs=actor_pairs))
+    monkeypatch.setattr(unet, "ARCHITECTURE", 9)
+    with pytest.raises(InputError, match=r"has architecture 1, .* builds 9"):
+        export(tmp_path / "run", tmp_path / "out")
+
+
 def test_a_discriminator_that_is_not_named_is_drawn_from_the_seed(files, actor_pairs, narrow, tmp_path):
     def drawn(name: str, seed: int) -> Tensor:
         import_reference(files[0], tmp_path / name, ImportSettings(pairs=actor_pairs, seed=seed))
@@ -160,6 +186,20 @@ def test_other_peoples_pairs_do_too_and_the_subject_is_learned_from_their_target
     settings = ImportSettings(pairs=tmp_path / "ab", models=models)
     assert import_reference(files[0], tmp_path / "run", settings).undrivable is None
     assert read_known(tmp_path / "run").source_name == "ab"
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (ImportSettings(pairs=Path("ab"), condition="right", seed=7), "--condition right --seed 7"),
+        (ImportSettings(pairs=Path("ab")), ""),
+    ],
+    ids=["named", "as ever"],
+)
+def test_the_command_to_go_on_with_learns_from_the_same_halves_by_the_same_seed(settings, options):
+    result = Imported(Path("run"), 64, 64, discriminator=None, undrivable=None)
+    command = f"mueca train ab run --preset paper {options}".rstrip()
+    assert of_import(result, settings)[-1] == f"next: mueca evaluate run; {command}"
 
 
 def test_half_precision_and_the_old_file_format_are_read(reference, actor_pairs, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from toys import toy_pairs
 
-from mueca.nets.building import build_discriminator, build_generator, initialise
+from mueca.nets.building import architecture_of, build_discriminator, build_generator, initialise
 from mueca.nets.compact import Compact
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.nets.painting import painter
@@ -45,6 +46,36 @@ def test_a_fake_is_as_large_as_its_condition_and_within_minus_one_and_one(preset
     fake = initialised(build_generator(narrow))(random_images(2, 3, 256, 256).float(), toy_charts(2))
     assert fake.shape == (2, 3, 256, 256)
     assert fake.abs().max() <= 1
+
+
+PAINTED_BY_WAVES = {
+    ("small", 1): [0.1094, 0.0952, 0.0873, -0.0309, 0.3907, -0.0021, 0.1185, 0.2138, 0.1466],
+    ("paper", 1): [-0.9892, -0.9892, -0.9775, -0.9974, -0.9649, -0.9307, 0.3566, 0.9260, 0.9960],
+}
+"""By preset and architecture: what a generator whose weights are waves paints at some places."""
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_generator_that_paints_something_else_by_the_same_weights_has_another_number(preset):
+    narrow = dataclasses.replace(PRESETS[preset], width_generator=8)
+    net = build_generator(narrow).double().eval()
+    fill_with_waves(net)
+    fake = net(wave(1, 3, 256, 256), 1.2 * wave(1, 4, 33, 33))[0, :, 37::97, 21::101].detach()
+    painted = torch.tensor(PAINTED_BY_WAVES[preset, architecture_of(narrow)], dtype=torch.float64)
+    torch.testing.assert_close(fake[0].flatten(), painted, rtol=0, atol=1e-3)
+
+
+@torch.no_grad()
+def fill_with_waves(net: nn.Module) -> None:
+    for module in net.modules():
+        for name, tensor in module.named_parameters(recurse=False):
+            is_scale = name == "weight" and tensor.dim() == 1  # a norm's
+            spread = 1.0 if name == "values" else 0.1 if tensor.dim() == 1 else 1.4 * tensor[0].numel() ** -0.5
+            tensor.copy_(spread * wave(*tensor.shape) + is_scale)
+
+
+def wave(*shape: int) -> torch.Tensor:
+    return torch.arange(math.prod(shape), dtype=torch.float64).sin().view(shape)
 
 
 def toy_charts(number: int) -> torch.Tensor:

@@ -95,6 +95,14 @@ def test_the_page_tells_what_is_known_of_the_paper():
     assert page.count("dropout 0.5") == 3
 
 
+def test_what_happens_to_the_condition_is_not_put_down_to_the_textures():
+    net, pictures = networks("small")[0]
+    given, textures = trace(net, *pictures)[:2]
+    assert given.then[:2] == ["averaged to 3 × 128²", "averaged to 3 × 64²"]
+    assert given.then[-1] == "joined to 12 × 64²"
+    assert textures.then == ["averaged to 16 × 64²", "joined to 28 × 64²"]
+
+
 def test_a_change_of_a_network_changes_the_page():
     paper = PRESETS["paper"]
     pages = {

@@ -28,7 +28,7 @@ from mueca.evaluation.verdict import advice, best_of, findings, sentence
 from mueca.face.movements import MOVEMENTS
 from mueca.options import Parser, add_options, settings_from
 from mueca.presets import PRESETS
-from mueca.runs import Run, Versions
+from mueca.runs import Origin, Run, Versions, WeightsFile, gone_on_with
 
 HOSTILE = "\"><script>alert('x')</script><img src=x onerror=alert(1)>&amp;{{ 7*7 }}"
 NUM_FRAMES = 50
@@ -254,12 +254,22 @@ def test_the_command_of_a_run_on_several_processes_starts_as_many():
     assert words[:5] == ["torchrun", "--nproc_per_node=4", "-m", "mueca", "train"]
 
 
-def test_of_imported_networks_the_page_says_that_the_command_makes_others(page, tmp_path):
-    report = report_of()
-    imported = dataclasses.replace(report.record, preset=dataclasses.replace(PRESETS["small"], width_generator=7))
-    assert "this command makes others" in page_of(tmp_path, dataclasses.replace(report, record=imported)).words
-    assert "this command makes others" in page_of(tmp_path, report_of(curve=())).words
-    assert "All that it takes to make this run again" in page.words
+def test_where_the_command_does_not_make_the_run_again_the_page_says_why(page, tmp_path):
+    record = report_of().record
+    origin = Origin(WeightsFile("G.pth", "01" * 32), WeightsFile("D.pth", "23" * 32), seed=0)
+    imported = words_with(tmp_path, dataclasses.replace(record, origin=origin))
+    assert f"It began from imported networks, G.pth (SHA-256 {'01' * 32}) and D.pth" in imported
+    other = dataclasses.replace(record, preset=dataclasses.replace(PRESETS["small"], width_generator=7))
+    assert "have other widths than preset small has now" in words_with(tmp_path, other)
+    longer = gone_on_with(record, dataclasses.replace(record, length=600.0), 5)
+    assert "gone on with in another way than it began" in words_with(tmp_path, longer)
+    same = words_with(tmp_path, gone_on_with(record, record, 5))  # stopped, and started again by the same command
+    for words in (page.words, page_of(tmp_path, report_of(curve=())).words, same):
+        assert "All that it takes to make this run again" in words
+
+
+def words_with(tmp_path: Path, record: Run) -> str:
+    return page_of(tmp_path, dataclasses.replace(report_of(), record=record)).words
 
 
 def test_a_budget_in_the_command_is_read_back_as_seconds():

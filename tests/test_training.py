@@ -20,19 +20,31 @@ import pytest
 import torch
 from toys import NARROW, at_step, contents, narrow_presets, only_asked_saves, stop, toy_pairs, write_toy_pairs
 
-from mueca import diary, journal, training
+from mueca import diary, journal, preparation, training
 from mueca.checkpoint import load_generator, load_newest, save_checkpoint
 from mueca.config import TrainSettings, to_json
 from mueca.curve import CURVE, Flat, Point, read_curve
 from mueca.diary import Diary
-from mueca.distribution import Place
+from mueca.distribution import Group, Place
 from mueca.errors import InputError, MuecaError, OutputError, SettingsError
 from mueca.files import space_explained
 from mueca.gan import Losses, Trainer, falling_rate
+from mueca.nets import compact, unet
 from mueca.pairs import LANDMARKS, read_split
 from mueca.pictures import read_picture
 from mueca.presets import PRESETS, Preset
-from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES, SETTINGS, TIME_LAPSE, clear, locked, read_run
+from mueca.runs import (
+    CHECKPOINTS,
+    GENERATOR,
+    SAMPLES,
+    SETTINGS,
+    TIME_LAPSE,
+    Run,
+    clear,
+    gone_on_with,
+    locked,
+    read_run,
+)
 from mueca.subject import SUBJECT, fit_subject, read_atlas, read_subject, with_charts
 from mueca.summaries import of_training
 from mueca.training import TrainingInterrupted, TrainResult, train
@@ -149,7 +161,62 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(p
     assert load_newest(run).steps == 4
 
 
+def a_record(**changed: object) -> Run:
+    return Run(**({"settings": TrainSettings(), "preset": NARROW["small"], "length_kind": "steps", "length": 2.0,
+                   "pairs": Path("/pairs"), "pairs_sha256": "0" * 64, "threads": 1} | changed))  # fmt: skip
+
+
+def test_a_run_that_was_gone_on_with_tells_how_it_began(pairs, tmp_path):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2, threads=1, device="cpu", precision="float32"))
+    first = read_run(run)
+    assert (first.first_step, first.earlier) == (0, ())
+    train(pairs, run, TrainSettings(steps=3, threads=2, device="cpu", precision="float32"))
+    train(pairs, run, TrainSettings(steps=5, threads=1, device="cpu", precision="float32"))
+    record = read_run(run)
+    assert [(start.first_step, start.length, start.threads) for start in record.earlier] == [(0, 2.0, 1), (2, 3.0, 2)]
+    assert (record.first_step, record.length) == (3, 5.0)
+    begun = record.earlier[0]
+    assert (begun.precision, begun.num_processes, begun.device) == ("float32", 1, first.device)
+    assert begun.versions == first.versions
+    train(pairs, run, TrainSettings(steps=1, fresh=True))
+    assert read_run(run).earlier == ()
+
+
+def test_starts_that_left_nothing_in_the_weights_are_forgotten():
+    begun = a_record()
+    second = gone_on_with(begun, a_record(length=8.0), 5)
+    assert [start.first_step for start in second.earlier] == [0]
+    # Its own checkpoints were damaged, or it was killed before the first one: the next goes on where it did.
+    assert gone_on_with(second, a_record(length=9.0), 5).earlier == second.earlier
+    assert [s.length for s in gone_on_with(second, a_record(length=9.0), 6).earlier] == [2.0, 8.0]
+    assert gone_on_with(second, a_record(), 0).earlier == ()
+
+
+def test_a_start_that_has_nothing_to_learn_but_a_film_to_make_is_none(pairs, tmp_path):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2, threads=1))
+    before = (run / SETTINGS).read_bytes()
+    (run / TIME_LAPSE).unlink()
+    train(pairs, run, TrainSettings(steps=2, threads=2))
+    assert (run / TIME_LAPSE).exists() and (run / SETTINGS).read_bytes() == before
+
+
 # What is refused
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_a_run_whose_weights_meant_something_else_is_not_gone_on_with(pairs, tmp_path, monkeypatch, preset):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2, preset=preset))
+    before = contents(run)
+    monkeypatch.setattr(unet if preset == "paper" else compact, "ARCHITECTURE", 7)
+    for steps in (2, 3):  # one that is done is no better
+        with pytest.raises(InputError, match=r"run: its \w+ generator has architecture 1, .* builds 7, .*--fresh"):
+            train(pairs, run, TrainSettings(steps=steps, preset=preset))
+    assert contents(run) == before
+    train(pairs, run, TrainSettings(steps=1, preset=preset, fresh=True))
+    assert read_run(run).architecture == 7
 
 
 @pytest.mark.parametrize(
@@ -421,12 +488,12 @@ def test_processes_wait_for_hours_where_the_first_must_learn_the_subject_from_ta
         raise MuecaError("nobody came")
 
     monkeypatch.setattr(training, "joined", meet)
-    monkeypatch.setattr(training, "_learn_subject", lambda *_, **__: None)
-    opened = training.open_dataset
+    monkeypatch.setattr(preparation, "_learn_subject", lambda *_, **__: None)
+    opened = preparation.open_dataset
     for layout in ("pairs", "side by side"):
-        monkeypatch.setattr(training, "open_dataset", lambda *a, n=layout: dataclasses.replace(opened(*a), layout=n))
-        monkeypatch.setattr(training, "sha256_of_dataset", lambda _: "0" * 64)
-        monkeypatch.setattr(training, "read_part", lambda _data, part: read_split(pairs, part))
+        monkeypatch.setattr(preparation, "open_dataset", lambda *a, n=layout: dataclasses.replace(opened(*a), layout=n))
+        monkeypatch.setattr(preparation, "sha256_of_dataset", lambda _: "0" * 64)
+        monkeypatch.setattr(preparation, "read_part", lambda _data, part: read_split(pairs, part))
         with pytest.raises(MuecaError, match="nobody came"):
             train(pairs, tmp_path / "run")
     assert patience == [600.0, 7200.0]
@@ -554,12 +621,41 @@ def test_a_signal_to_the_second_of_two_processes_stops_and_saves_both(pairs, tmp
     assert not (tmp_path / "run" / TIME_LAPSE).exists()
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"precision": "bfloat16"}, "precision"),
+        ({"device": "cuda: NVIDIA H200"}, "kind of device"),
+        ({"pairs_sha256": "1" * 64, "architecture": 7}, "pairs, architecture"),
+    ],
+    ids=str,
+)
+def test_a_process_that_would_learn_otherwise_than_the_first_is_told_in_what(changed, named):
+    record = a_record(device="cpu: one")
+    told = []
+
+    class First(Group):
+        def agree(self, values):
+            told[:] = values
+            return tuple(values)
+
+    class Second(Group):
+        def agree(self, values):
+            return tuple(told)
+
+    place = Place(1, 2, 1, "localhost:1")
+    training._require_alike(First(), record)
+    training._require_alike(Second(place), dataclasses.replace(record, device="cpu: another, as fast"))
+    with pytest.raises(SettingsError, match=f"process 1 differs from the first one in {named};"):
+        training._require_alike(Second(place), dataclasses.replace(record, **changed))
+
+
 @pytest.mark.slow
 def test_two_processes_with_different_seeds_are_refused(pairs, tmp_path):
     (tmp_path / "stopped.py").write_text(_SECOND_IS_STOPPED)
     done = start_two(tmp_path / "stopped.py", pairs, tmp_path / "run", "seeds")
     assert done.returncode != 0
-    assert "process 1 has other pairs, another seed or another preset than the first one" in done.stdout
+    assert "process 1 differs from the first one in seed" in done.stdout
 
 
 @pytest.mark.slow
@@ -741,7 +837,7 @@ def test_sample_sheets_show_start_and_end_and_carry_the_mark(pairs, tmp_path):
 
 def test_training_imports_neither_pyav_nor_dlib():
     code = (
-        "import sys, mueca.gan, mueca.checkpoint, mueca.training; "
+        "import sys, mueca.gan, mueca.checkpoint, mueca.interchange, mueca.training; "
         "assert not {'av', 'dlib'} & set(sys.modules), sorted({'av', 'dlib'} & set(sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

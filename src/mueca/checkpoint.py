@@ -30,9 +30,10 @@ from mueca.config import DeviceName, Precision, PrecisionName, from_json, to_jso
 from mueca.curve import Flat
 from mueca.errors import InputError, MuecaError, OutputError, SettingsError
 from mueca.files import whole_folder, write_whole
-from mueca.nets.building import build_generator
-from mueca.nets.painting import Painter, Statistics, painter
-from mueca.runs import CHECKPOINTS, GENERATOR, read_run
+from mueca.nets.building import architecture_of, build_generator
+from mueca.nets.painting import Statistics, painter
+from mueca.painter import Painter
+from mueca.runs import CHECKPOINTS, GENERATOR, read_run, require_architecture
 
 _STATE = "state.json"
 _KEPT = 2
@@ -113,10 +114,12 @@ def load_generator(
     """Return the run's generator as a function from conditions to fakes, both RGB uint8 (N, 256, 256, 3).
 
     For ``statistics`` see ``mueca.nets.painting``. Raises InputError where the run holds no generator that fits
-    its settings; a file from a stranger can at worst paint badly: no code in it runs, and its sizes are checked
-    against the networks of the settings before anything is read.
+    its settings, or one of another architecture than is built now; a file from a stranger can at worst paint badly: no
+    code in it runs, and its sizes are checked against the networks of the settings before anything is read.
     """
-    preset = read_run(run).preset
+    record = read_run(run)
+    preset = record.preset
+    require_architecture(run, record, architecture_of(preset))
     with torch.device("meta"):
         net = build_generator(preset)
     path = run / GENERATOR

@@ -149,8 +149,7 @@ def import_command(arguments: argparse.Namespace, settings: ImportSettings) -> N
     from mueca.interchange import import_reference
 
     result = import_reference(arguments.generator, arguments.run, settings, show_progress=True)
-    _print(summaries.of_import(result))
-    print(f"next: mueca evaluate {arguments.run}; mueca train {settings.pairs} {arguments.run} --preset paper")
+    _print(summaries.of_import(result, settings))
 
 
 def export_command(arguments: argparse.Namespace, settings: ExportSettings) -> None:

@@ -1,4 +1,4 @@
-"""Settings: one frozen dataclass per command, and the one table of training presets.
+"""Settings: one frozen dataclass per command, and how they become JSON and come back; presets stand in ``presets``.
 
 Each field carries its help text, so that the command line, the Python API and the JSON written beside a
 result all come from here and each default exists once.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from mueca.errors import SettingsError
+from mueca.errors import FieldsError, SettingsError
 
 S = TypeVar("S")
 
@@ -354,12 +354,19 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(kind: type[S], values: dict[str, Any]) -> S:
-    """Return ``kind(**values)``; raises SettingsError at an unknown name or a value of the wrong type."""
+    """Return ``kind(**values)``; raises FieldsError at an unknown or a missing name, SettingsError at a wrong type."""
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise SettingsError(f"unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
+        raise FieldsError(f"unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
+    missing = [field.name for field in dataclasses.fields(kind) if _is_needed(field) and field.name not in values]
+    if missing:
+        raise FieldsError(f"it lacks {', '.join(missing)}")
     return kind(**{name: _typed(name, hints[name], value) for name, value in values.items()})
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _typed(name: str, hint: Any, value: Any) -> Any:

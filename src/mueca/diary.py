@@ -15,7 +15,7 @@ from mueca import metrics
 from mueca.curve import Point, curve_until, write_curve
 from mueca.gan import Losses
 from mueca.marks import SYNTHETIC, Mark, Picture, composite, stamp
-from mueca.nets.painting import Painter
+from mueca.painter import Painter
 from mueca.pairs import Pairs
 from mueca.pictures import contact_sheet, read_picture, write_picture
 from mueca.runs import LOG, SAMPLES, TIME_LAPSE

@@ -1,6 +1,8 @@
 """Several processes that train one model together, through PyTorch's own DistributedDataParallel.
 
-Each process computes the gradients of its share of every batch; they are averaged, and all take the same step.
+Each process computes the gradients of its share of every batch; they are averaged, and all take the same step: the one
+that a single process takes with the whole batch, but for the masks of dropout (see ``mueca.gan.Trainer``) and, on CPUs,
+batch norm (see ``Group.normalising``).
 """
 
 from __future__ import annotations

@@ -21,5 +21,9 @@ class SettingsError(MuecaError):
     """A setting is unknown, of the wrong kind, out of range, or contradicts another."""
 
 
+class FieldsError(SettingsError):
+    """A record has a field too many or one too few: another version wrote it."""
+
+
 class ModelFileError(MuecaError):
     """A detector's or predictor's file can't be had or isn't the one it should be."""

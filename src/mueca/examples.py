@@ -40,7 +40,7 @@ class Choice:
     """How far the part's middle lies below the pair's, in pixels; 0 without shift."""
     shift_x: float
     dropout_seed: int
-    """Up to 2**63 - 1. Dropout is drawn for a whole batch, by its first place."""
+    """Up to 2**63 - 1. Dropout is drawn for all that a process has of a batch, by the first place of it."""
 
 
 def draw_choice(preset: Preset, seed: int, step: int, place: int, num_pairs: int) -> Choice:

@@ -47,7 +47,9 @@ class Trainer:
     generator with textures. All randomness is a function of ``seed`` and the
     number of steps taken, so that ``state()`` and ``steps_taken`` are all that it takes to go on exactly. Weights are
     ``dtype``; with ``bfloat16`` the convolutions compute in that, by PyTorch's automatic mixed precision. The processes
-    of a ``group`` learn from their shares of every batch, and must make the same calls. Unless ``tune`` is False, one
+    of a ``group`` learn from their shares of every batch, and must make the same calls; dropout's masks are drawn for a
+    share as a whole, from ``seed``, the step and the share's first place, so that with dropout the number of processes
+    decides as well. Unless ``tune`` is False, one
     GPU takes the step of ``mueca.tuned`` where there is one: the same mathematics as ``update``.
     """
 

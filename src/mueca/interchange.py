@@ -18,9 +18,10 @@ from torch import Tensor
 from mueca.checkpoint import Checkpoint, load_newest, save_checkpoint, save_generator
 from mueca.config import ExportSettings, ImportSettings, TrainSettings
 from mueca.errors import InputError, OutputError, SettingsError
-from mueca.files import cannot_write, whole_folder, write_whole
+from mueca.files import cannot_write, sha256_of, whole_folder, write_whole
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.gan import Trainer
+from mueca.nets.building import architecture_of
 from mueca.nets.reference import (
     discriminator_from_reference,
     discriminator_to_reference,
@@ -29,9 +30,19 @@ from mueca.nets.reference import (
     width_of,
 )
 from mueca.pairs import Pairs
+from mueca.portraits import subject_of
 from mueca.presets import PRESETS, Preset
-from mueca.runs import CHECKPOINTS, GENERATOR, Run, read_run, write_run
-from mueca.subject import SUBJECT, Subject, Undrivable, fit_subject, write_subject
+from mueca.runs import (
+    CHECKPOINTS,
+    GENERATOR,
+    Origin,
+    Run,
+    WeightsFile,
+    read_run,
+    require_architecture,
+    write_run,
+)
+from mueca.subject import SUBJECT, Subject, Undrivable, write_subject
 
 State = dict[str, Tensor]
 
@@ -80,7 +91,9 @@ def import_reference(
     data = open_dataset(settings.pairs, settings.condition)
     training = read_part(data, "train")
     record, trainer = _prepare(generator, data, training, settings)
-    subject = _learn_subject(data, training, settings, show_progress=show_progress)
+    subject = subject_of(
+        data, training, detector=settings.detector, models=settings.models, show_progress=show_progress
+    )
     _write_run(run, record, trainer, subject)
     return Imported(
         run=run,
@@ -94,15 +107,16 @@ def import_reference(
 def export(run: Path, out: Path, settings: ExportSettings | None = None) -> Exported:
     """Write the run's newest checkpoint as ``OUT/latest_net_G.pth`` and ``latest_net_D.pth`` for the reference.
 
-    Raises InputError where the run has no checkpoint or its networks are not the reference's, OutputError where the
-    files exist, unless ``fresh``, or can't be written.
+    Raises InputError where the run has no checkpoint, or its networks are not the reference's or not as they are built
+    now, OutputError where the files exist, unless ``fresh``, or can't be written.
     """
     settings = settings or ExportSettings()
     generator, discriminator = out / GENERATOR_FILE, out / DISCRIMINATOR_FILE
     for path in (generator, discriminator):
         if path.exists() and not settings.fresh:
             raise OutputError(f"{path}: exists already; name another folder, or replace it with --fresh")
-    read_run(run)
+    record = read_run(run)
+    require_architecture(run, record, architecture_of(record.preset))
     checkpoint = load_newest(run)
     if checkpoint is None:
         raise InputError(f"{run / CHECKPOINTS}: holds no checkpoint yet; train on with: mueca train PAIRS {run}")
@@ -194,11 +208,12 @@ def _prepare(generator: Path, data: Dataset, training: Pairs, settings: ImportSe
     trainer.generator.load_state_dict(painting)
     if judging is not None:
         trainer.discriminator.load_state_dict(judging)
-    return _record(data, preset, settings), trainer
+    return _record(generator, data, preset, settings), trainer
 
 
-def _record(data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
-    """Return the record that ``train --preset paper`` writes, and goes on with."""
+def _record(generator: Path, data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
+    """Return the record that ``train --preset paper`` writes, and goes on with; it tells the files by their hashes."""
+    discriminator = settings.discriminator and _told(settings.discriminator)
     given = {name: getattr(settings, name) for name in ("seed", "condition", "detector", "models")}
     return Run(
         settings=TrainSettings(preset=PRESET, **given),
@@ -208,19 +223,13 @@ def _record(data: Dataset, preset: Preset, settings: ImportSettings) -> Run:
         pairs=data.folder.resolve(),
         pairs_sha256=sha256_of_dataset(data),
         threads=torch.get_num_threads(),
+        architecture=architecture_of(preset),
+        origin=Origin(_told(generator), discriminator, settings.seed),
     )
 
 
-def _learn_subject(
-    data: Dataset, training: Pairs, settings: ImportSettings, *, show_progress: bool
-) -> Subject | Undrivable:
-    """Return what the pairs' own landmarks tell of the subject, or those found in the targets."""
-    if data.layout == "pairs":
-        return fit_subject(data.folder)
-    from mueca.portraits import make_ruler, subject_from_targets  # dlib: not needed where landmarks came with the pairs
-
-    ruler = make_ruler(settings.detector, models=settings.models)
-    return subject_from_targets(training, ruler.find, source_name=data.folder.name, show_progress=show_progress)
+def _told(path: Path) -> WeightsFile:
+    return WeightsFile(path.name, sha256_of(path))
 
 
 def _write_run(run: Path, record: Run, trainer: Trainer, subject: Subject | Undrivable) -> None:

@@ -1,4 +1,7 @@
-"""What may come between a run and its end: a signal, a full disk, a lost process; the last checkpoint stays."""
+"""What may come between a run and its end: a signal, a full disk, too little memory, a lost process.
+
+The last checkpoint stays.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 from mueca.distribution import Place
 from mueca.errors import MuecaError, OutputError
@@ -39,6 +44,18 @@ def disk_explained(run: Path, *, fresh: bool) -> Iterator[None]:
             raise
         raise OutputError(
             f"{place}: can't be written ({error.strerror}); make room and run the same command again{without}"
+        ) from error
+
+
+@contextmanager
+def memory_explained() -> Iterator[None]:
+    """Turn what PyTorch says of a GPU whose memory is too small into a MuecaError with the ways out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MuecaError(
+            "training needs more memory than the GPU has free; end what else uses it, name a smaller --batch, or use "
+            "--device cpu"
         ) from error
 
 

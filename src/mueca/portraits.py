@@ -1,10 +1,11 @@
-"""What bare pictures tell of their subject, where no landmarks came with them: they are found in the targets."""
+"""What pairs tell of their subject; of bare pictures, with which no landmarks came, those found in the targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,12 +13,15 @@ from tqdm import tqdm
 
 from mueca.config import SIZE_PX, DetectorName
 from mueca.face.crop import CropRule
-from mueca.face.detection import Detector, make_detector
 from mueca.face.drawn import LEAST_AGREEMENT, agreement
 from mueca.face.gaze import measure_gaze
-from mueca.face.prediction import LandmarkPredictor
+from mueca.foreign import Dataset
 from mueca.pairs import Pairs
-from mueca.subject import Subject, Undrivable, learn_subject
+from mueca.subject import Subject, Undrivable, fit_subject, learn_subject
+
+if TYPE_CHECKING:
+    from mueca.face.detection import Detector
+    from mueca.face.prediction import LandmarkPredictor
 
 Array = np.ndarray
 
@@ -60,7 +64,28 @@ class LandmarkRuler:
 
 def make_ruler(name: DetectorName | None, *, models: Path | None, min_score: float | None = None) -> LandmarkRuler:
     """Return a ruler with the named detector; see ``make_detector``."""
+    from mueca.face.detection import make_detector  # dlib: a machine that only trains may lack it
+    from mueca.face.prediction import LandmarkPredictor
+
     return LandmarkRuler(make_detector(name, models=models, min_score=min_score), LandmarkPredictor())
+
+
+def subject_of(
+    data: Dataset,
+    training: Pairs,
+    *,
+    detector: DetectorName | None,
+    models: Path | None,
+    show_progress: bool = False,
+) -> Subject | Undrivable:
+    """Return what the pairs' own landmarks tell of the subject, or those that the detector finds in the targets.
+
+    ``training`` are the data's training pairs. dlib is needed for the second alone.
+    """
+    if data.layout == "pairs":
+        return fit_subject(data.folder)
+    ruler = make_ruler(detector, models=models)
+    return subject_from_targets(training, ruler.find, source_name=data.folder.name, show_progress=show_progress)
 
 
 def subject_from_targets(

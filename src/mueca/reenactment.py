@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -30,21 +30,13 @@ from mueca.face.shape import FaceModel, fit_face
 from mueca.face.track import Track
 from mueca.files import cannot_write, write_whole
 from mueca.marks import SYNTHETIC, Mark, composite
+from mueca.painter import Painter
 from mueca.portraits import LandmarkRuler
 from mueca.subject import Subject, read_subject
 from mueca.version import VERSION
 from mueca.video import VideoReader, VideoWriter
 
 Array = np.ndarray
-
-
-class Painter(Protocol):
-    """Paints fakes from conditions, both RGB uint8 (N, SIZE_PX, SIZE_PX, 3), and their charts, where they are known.
-
-    For the charts, (N, 4, GRID, GRID) float32, see ``mueca.face.charts``.
-    """
-
-    def __call__(self, conditions: Array, charts: Array | None = None) -> Array: ...
 
 
 @dataclass(frozen=True)

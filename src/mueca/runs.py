@@ -2,7 +2,7 @@
 
 ::
 
-    RUN/settings.json           all settings, the resolved preset, the pairs' path and hash, versions
+    RUN/settings.json           all settings, the resolved preset, the pairs' path and hash, versions, earlier starts
     RUN/subject.json            what training learned of the subject's landmarks
     RUN/generator.safetensors   the generator to drive with, renewed at each checkpoint
     RUN/checkpoints/            the newest two, see mueca.checkpoint
@@ -19,12 +19,12 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 
 from mueca.config import LengthKind, Precision, TrainSettings, from_json, to_json
-from mueca.errors import InputError, OutputError, SettingsError
+from mueca.errors import FieldsError, InputError, OutputError, SettingsError
 from mueca.files import write_whole
 from mueca.presets import Preset
 from mueca.version import VERSION
@@ -56,6 +56,40 @@ class Versions:
 
 
 @dataclass(frozen=True)
+class WeightsFile:
+    """A file that an imported run's weights came from."""
+
+    name: str
+    """Without its folder."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an imported run began from."""
+
+    generator: WeightsFile
+    discriminator: WeightsFile | None
+    """None: it was drawn from ``seed``."""
+    seed: int
+    """Of what isn't in the files, when they were imported."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """An earlier start of a run, until it was gone on with: what may differ from start to start; see ``Run``."""
+
+    first_step: int
+    length_kind: LengthKind
+    length: float
+    threads: int
+    num_processes: int
+    precision: Precision
+    device: str
+    versions: Versions
+
+
+@dataclass(frozen=True)
 class Run:
     """What ``settings.json`` holds: all that it takes to repeat a run."""
 
@@ -77,6 +111,14 @@ class Run:
     device: str = ""
     """What the networks ran on last: the kind, and which one."""
     versions: Versions = field(default_factory=Versions)
+    architecture: int = 0
+    """Of the generator: what its weights mean, see ``mueca.nets.compact.ARCHITECTURE``."""
+    origin: Origin | None = None
+    """None: the weights were drawn from the seed."""
+    first_step: int = 0
+    """Steps that were done when the last start went on."""
+    earlier: tuple[Start, ...] = ()
+    """The starts before the last one, in order; each ends where the next one goes on."""
 
 
 def read_run(run: Path) -> Run:
@@ -91,8 +133,33 @@ def read_run(run: Path) -> Run:
                 f"{run}: is no run folder ({SETTINGS} is something else's); make one with: mueca train PAIRS RUN"
             )
         return from_json(Run, values)
+    except FieldsError as error:
+        raise InputError(
+            f"{path}: can't be read: another version of mueca wrote it ({error}); train again with --fresh or in "
+            "another folder, the pairs stay"
+        ) from error
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, SettingsError) as error:
         raise InputError(f"{path}: can't be read ({error}); train again with --fresh or name another run") from error
+
+
+def gone_on_with(earlier: Run, record: Run, first_step: int) -> Run:
+    """Return the record of a start that goes on after ``first_step`` steps, with what ``earlier`` tells of those.
+
+    Starts that began no earlier than that left nothing in the weights, and are forgotten.
+    """
+    last = Start(**{f.name: getattr(earlier, f.name) for f in fields(Start)})
+    starts = tuple(start for start in (*earlier.earlier, last) if start.first_step < first_step)
+    return replace(record, origin=earlier.origin, first_step=first_step, earlier=starts)
+
+
+def require_architecture(run: Path, record: Run, wanted: int) -> None:
+    """Raise InputError unless the run's generator is of the architecture that is built now."""
+    if record.architecture != wanted:
+        raise InputError(
+            f"{run}: its {record.preset.generator} generator has architecture {record.architecture}, this version of "
+            f"mueca builds {wanted}, and the same weights would paint something else; train again with --fresh or in "
+            "another folder, the pairs stay"
+        )
 
 
 def write_run(run: Path, record: Run) -> None:

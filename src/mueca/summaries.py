@@ -10,7 +10,7 @@ from mueca.curve import LEAST_RISE
 
 if TYPE_CHECKING:
     from mueca.coaching import Report
-    from mueca.config import CoachSettings
+    from mueca.config import CoachSettings, ImportSettings
     from mueca.conversion import Conversion
     from mueca.evaluation import Comparison, Driven, Metrics, Score
     from mueca.evaluation.scores import Report as RunReport
@@ -78,14 +78,18 @@ def of_conversion(result: Conversion, out: Path) -> list[str]:
     ]
 
 
-def of_import(result: Imported) -> list[str]:
-    """Return what the run was made of."""
+def of_import(result: Imported, settings: ImportSettings) -> list[str]:
+    """Return what the run was made of, and the commands to go on with: what decides about the pairs is named there."""
     origin = f"from {result.discriminator}" if result.discriminator else "drawn from the seed"
     lines = [
         f"{result.run}: at step 0: generator of width {result.width_generator}, "
         f"discriminator of width {result.width_discriminator} {origin}"
     ]
-    return lines + ([f"note: {result.run}: can't be driven: {result.undrivable}"] if result.undrivable else [])
+    lines += [f"note: {result.run}: can't be driven: {result.undrivable}"] if result.undrivable else []
+    train = f"mueca train {settings.pairs} {result.run} --preset paper"
+    train += f" --condition {settings.condition}" if settings.condition else ""
+    train += f" --seed {settings.seed}" if settings.seed else ""
+    return [*lines, f"next: mueca evaluate {result.run}; {train}"]
 
 
 def of_export(result: Exported) -> list[str]:

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
-import platform
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import get_args
 
-import torch
 from tqdm import tqdm
 
-from mueca.checkpoint import choose_device, choose_precision, load_newest, save_generator, use_threads
-from mueca.config import LengthKind, TrainSettings
+from mueca.checkpoint import load_newest, save_generator
+from mueca.config import TrainSettings
 from mueca.curve import Flat
 from mueca.diary import is_time_lapse_due
 from mueca.distribution import ALONE, Group, Place, joined
-from mueca.errors import InputError, MuecaError, SettingsError
-from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
+from mueca.errors import InputError, SettingsError
 from mueca.gan import Losses, Trainer
-from mueca.interruptions import disk_explained, peers_explained, stop_signals
+from mueca.interruptions import disk_explained, memory_explained, peers_explained, stop_signals
 from mueca.journal import Journal, no_number
-from mueca.pairs import Pairs
-from mueca.presets import PRESETS, Preset
+from mueca.preparation import Task, prepare
 from mueca.runs import (
     GENERATOR,
     SETTINGS,
     Run,
     clear,
+    gone_on_with,
     is_empty,
     locked,
     read_run,
     remove_partials,
+    require_architecture,
     require_free,
     require_same,
     write_run,
 )
-from mueca.schedule import FALL_OF_AUTO, Schedule
-from mueca.subject import SUBJECT, Subject, Undrivable, fit_subject, read_known, with_charts, write_subject
+from mueca.subject import SUBJECT, write_subject
 
 _STEPS_PER_READING = 10
 """Of the losses: to read them, a GPU must be waited for."""
-_PATIENCE_S, _PATIENCE_WITH_TARGETS_S = 600.0, 7200.0
-"""How long processes wait for each other; the second where the first learns the subject from thousands of targets."""
 _BAR = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
@@ -103,46 +96,42 @@ def train(
     is_first = place.rank == 0
     if is_first:
         require_free(run)
-    data = open_dataset(pairs, settings.condition)
-    training, test = read_part(data, "train"), read_part(data, "test")
-    device = choose_device(settings.device)
-    record = _resolve(data, settings, run, device, place)
-    subject = _learn_subject(data, training, run, record, show_progress=show_progress) if is_first else None
-    if record.preset.textures:  # the pairs are mueca's own
-        atlas = (subject or fit_subject(data.folder)).atlas
-        training, test = (with_charts(part, data.folder, atlas) for part in (training, test))
-    undrivable = subject.undrivable if isinstance(subject, Undrivable) else None
-    schedule = Schedule(record.length_kind, record.length, len(training.targets), record.preset.batch, settings.stop)
-    claimed = _claimed(run, record) if is_first else nullcontext()
-    patience_s = _PATIENCE_S if data.layout == "pairs" else _PATIENCE_WITH_TARGETS_S
+    task = prepare(pairs, run, settings, place, show_progress=show_progress)
+    record, schedule = task.record, task.schedule
     with (
-        _memory_explained(),
+        memory_explained(),
         peers_explained(place),
-        joined(place, device, patience_s=patience_s) as group,
-        claimed,
+        joined(place, task.device, patience_s=task.patience_s) as group,
+        _claimed(run, record) if is_first else nullcontext() as earlier,
         stop_signals() as received,
     ):
         _require_alike(group, record)
         trainer = Trainer(
-            record.preset, training.conditions, training.targets, training.charts,
-            seed=settings.seed, device=device, precision=record.precision, group=group,
+            record.preset, task.training.conditions, task.training.targets, task.training.charts,
+            seed=settings.seed, device=task.device, precision=record.precision, group=group,
         )  # fmt: skip
         seconds, flat = _go_on(trainer, run) if is_first else (0.0, None)
-        is_done = schedule.progress(trainer.steps_taken, seconds, flat) >= 1 and not is_time_lapse_due(run)
-        if group.agree([is_done and not received])[0]:
-            return TrainResult(run, trainer.steps_taken, seconds, None, undrivable, flat, setup_seconds=0.0)
-        if subject:
-            write_run(run, record)
-            write_subject(run / SUBJECT, subject)
+        is_learned = schedule.progress(trainer.steps_taken, seconds, flat) >= 1
+        if group.agree([is_learned and not is_time_lapse_due(run) and not received])[0]:
+            return TrainResult(run, trainer.steps_taken, seconds, None, task.undrivable, flat, setup_seconds=0.0)
+        if is_first and not is_learned:
+            _write_down(run, task, earlier, trainer.steps_taken)
         setup_seconds = trainer.setup()
-        journal = Journal(run, trainer, schedule, test, seconds, flat, save_every) if is_first else None
+        journal = Journal(run, trainer, schedule, task.test, seconds, flat, save_every) if is_first else None
         losses = _learn_and_film(trainer, journal, group, run, received, show_progress=show_progress)
         stopped_by = _signal_of(received, group)
         if stopped_by:
             raise TrainingInterrupted(run, trainer.steps_taken, stopped_by, fresh=settings.fresh)
     if journal:
         seconds, flat = journal.standing.seconds, journal.flat
-    return TrainResult(run, trainer.steps_taken, seconds, losses, undrivable, flat, setup_seconds)
+    return TrainResult(run, trainer.steps_taken, seconds, losses, task.undrivable, flat, setup_seconds)
+
+
+def _write_down(run: Path, task: Task, earlier: Run | None, first_step: int) -> None:
+    """Write what this start is, what is known of the starts before it, and who the subject is."""
+    write_run(run, gone_on_with(earlier, task.record, first_step) if earlier else task.record)
+    if task.subject:
+        write_subject(run / SUBJECT, task.subject)
 
 
 def _learn_and_film(
@@ -192,103 +181,42 @@ def _learn(
     return losses
 
 
-@contextmanager
-def _memory_explained() -> Iterator[None]:
-    """Turn what PyTorch says of a GPU whose memory is too small into a MuecaError with the ways out."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise MuecaError(
-            "training needs more memory than the GPU has free; end what else uses it, name a smaller --batch, or use "
-            "--device cpu"
-        ) from error
-
-
 def _require_alike(group: Group, record: Run) -> None:
-    """Raise SettingsError in a process that would learn something else than the first one does."""
-    decisive = f"{record.pairs_sha256} {record.settings.seed} {record.preset}"
-    number = float(int(hashlib.sha256(decisive.encode()).hexdigest()[:12], 16))  # 48 bits: exact as a float
-    if group.agree([number])[0] != number:
+    """Raise SettingsError in a process that would learn something else, or otherwise, than the first one does."""
+    decisive = {
+        "pairs": record.pairs_sha256,
+        "seed": record.settings.seed,
+        "preset": record.preset,
+        "architecture": record.architecture,
+        "precision": record.precision,
+        "kind of device": record.device.partition(":")[0],
+    }
+    digests = [hashlib.sha256(str(value).encode()).hexdigest() for value in decisive.values()]
+    numbers = [float(int(digest[:12], 16)) for digest in digests]  # 48 bits: exact as a float
+    others = [name for name, own, first in zip(decisive, numbers, group.agree(numbers), strict=True) if own != first]
+    if others:
         raise SettingsError(
-            f"process {group.place.rank} has other pairs, another seed or another preset than the first one; start "
-            "all alike, with the same pairs and the same run's folder"
+            f"process {group.place.rank} differs from the first one in {', '.join(others)}; start all alike, with the "
+            "same pairs and settings, and name --device and --precision where the machines differ"
         )
 
 
-def _resolve(data: Dataset, settings: TrainSettings, run: Path, device: torch.device, place: Place) -> Run:
-    """Return the run's record: the settings with the preset, the length and the precision that they name."""
-    preset = _with_widths_of(run, settings, _preset_of(settings))
-    if data.layout != "pairs":
-        preset = dataclasses.replace(preset, textures=0)
-    Group(place).share(preset.batch)  # raises where there are no equal shares
-    named = [(kind, getattr(settings, kind)) for kind in get_args(LengthKind) if getattr(settings, kind) is not None]
-    kind, amount = named[0] if named else (preset.length_kind, preset.length)
-    return Run(
-        settings=settings,
-        preset=preset,
-        length_kind=kind,
-        length=float(amount),
-        pairs=data.folder.resolve(),
-        pairs_sha256=sha256_of_dataset(data),
-        threads=use_threads(settings.threads),
-        num_processes=place.num_processes,
-        precision=choose_precision(settings.precision, device, bfloat16_on_cpu=preset.bfloat16_on_cpu),
-        device=_name_of(device),
-    )
-
-
-def _name_of(device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return f"{device.type}: {name}"
-
-
-def _preset_of(settings: TrainSettings) -> Preset:
-    """Return the preset that the settings name, with what they change in it."""
-    preset = PRESETS[settings.preset]
-    if settings.batch is not None:
-        preset = dataclasses.replace(preset, batch=settings.batch)
-    if settings.stop == "auto":
-        preset = dataclasses.replace(preset, rate_falls_from=FALL_OF_AUTO)
-    return preset
-
-
-def _with_widths_of(run: Path, settings: TrainSettings, preset: Preset) -> Preset:
-    """Return the preset with the widths of the run that is gone on with: one that was imported has its own."""
-    with suppress(InputError):  # none there, or damaged: whoever claims the folder will say so
-        earlier = None if settings.fresh or is_empty(run) else read_run(run)
-        if earlier and earlier.settings.preset == settings.preset:
-            widths = {name: getattr(earlier.preset, name) for name in ("width_generator", "width_discriminator")}
-            return dataclasses.replace(preset, **widths)
-    return preset
-
-
-def _learn_subject(
-    data: Dataset, training: Pairs, run: Path, record: Run, *, show_progress: bool
-) -> Subject | Undrivable:
-    """Return what the pairs' own landmarks tell, or those found in the targets; once found, the run keeps them."""
-    if data.layout == "pairs":
-        return fit_subject(data.folder)
-    settings = record.settings
-    if not settings.fresh and (run / SUBJECT).exists() and read_run(run).pairs_sha256 == record.pairs_sha256:
-        with suppress(InputError):  # a damaged one is made again
-            return read_known(run)
-    from mueca.portraits import make_ruler, subject_from_targets  # dlib: a machine that only trains may lack it
-
-    ruler = make_ruler(settings.detector, models=settings.models)
-    return subject_from_targets(training, ruler.find, source_name=data.folder.name, show_progress=show_progress)
-
-
 @contextmanager
-def _claimed(run: Path, record: Run) -> Iterator[None]:
-    """Keep other processes out of the run's folder, and make sure that what lies in it may go on as ``record``."""
+def _claimed(run: Path, record: Run) -> Iterator[Run | None]:
+    """Keep other processes out of the run's folder, and make sure that what lies in it may go on as ``record``.
+
+    Gives the record of what is gone on with; None: nothing is.
+    """
     with locked(run), disk_explained(run, fresh=record.settings.fresh):
         remove_partials(run)
         earlier = read_run(run) if (run / SETTINGS).exists() and not record.settings.fresh else None
         if record.settings.fresh or (earlier and is_empty(run)):
             clear(run)  # the second: an earlier --fresh was killed amid this
+            earlier = None
         elif earlier:
+            require_architecture(run, earlier, record.architecture)
             require_same(run, earlier, record)
-        yield
+        yield earlier
 
 
 def _go_on(trainer: Trainer, run: Path) -> tuple[float, Flat | None]:

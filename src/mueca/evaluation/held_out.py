@@ -39,10 +39,11 @@ from mueca.evaluation.storing import write_metrics
 from mueca.files import sha256_of, whole_folder
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.marks import SYNTHETIC
+from mueca.painter import Painter
 from mueca.pairs import SPLITS, Pairs
 from mueca.pictures import write_picture
 from mueca.portraits import make_ruler
-from mueca.reenactment import Painter, load_generator
+from mueca.reenactment import load_generator
 from mueca.runs import GENERATOR, Run, read_run
 from mueca.subject import read_atlas, read_known, with_charts
 from mueca.version import VERSION

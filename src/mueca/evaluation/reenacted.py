@@ -25,8 +25,9 @@ from mueca.face.gaze import measure_gaze
 from mueca.face.movements import movements_of
 from mueca.face.track import Track
 from mueca.files import sha256_of
+from mueca.painter import Painter
 from mueca.pairs import Pairs
-from mueca.reenactment import LeakMeter, Painted, Painter, Reenactor
+from mueca.reenactment import LeakMeter, Painted, Reenactor
 from mueca.subject import Subject, read_subject
 from mueca.video import VideoReader
 

@@ -40,7 +40,7 @@ from mueca.evaluation.scores import DRIVEN_METRICS, HELD_OUT_METRICS, MEASURES, 
 from mueca.files import write_whole
 from mueca.marks import SYNTHETIC, UNMARKED
 from mueca.presets import PRESETS
-from mueca.runs import Run
+from mueca.runs import Run, Start
 
 NUM_SHOWN = 12
 """Frames of each kind: the best, the median and the worst."""
@@ -119,22 +119,27 @@ def training_command(record: Run, run: Path) -> str:
 
 
 def beyond_command(report: Report) -> str | None:
-    """Return why the command may not make the run again, in a sentence; None: it does.
-
-    A run of an imported generator bears its widths, and has no curve before it is trained on; one that was trained on
-    and has the preset's own widths can't be told from a run that began here.
-    """
-    own, named = report.record.preset, PRESETS[report.record.settings.preset]
-    widths = [(each.width_generator, each.width_discriminator) for each in (own, named)]
+    """Return why the command alone doesn't make the run again, in a sentence; None: it does."""
+    record = report.record
+    if record.origin:
+        files = [file for file in (record.origin.generator, record.origin.discriminator) if file]
+        named = " and ".join(f"{file.name} (SHA-256 {file.sha256})" for file in files)
+        return f"It began from imported networks, {named}: without mueca import before it, this command makes others."
+    widths = [(p.width_generator, p.width_discriminator) for p in (record.preset, PRESETS[record.settings.preset])]
     if widths[0] != widths[1]:
-        preset = report.record.settings.preset
+        preset = record.settings.preset
+        return f"Its networks have other widths than preset {preset} has now, and this command makes others."
+    if any(_way_of(start) != _way_of(record) for start in record.earlier):
         return (
-            f"Its networks have other widths than preset {preset} has now: they were imported, or trained by another "
-            "version, and this command makes others."
+            "It was gone on with in another way than it began, and this command tells the last: the earlier starts "
+            "stand in the settings below."
         )
-    if not report.curve:
-        return "Nothing here tells of a training: if its networks were imported, this command makes others."
     return None
+
+
+def _way_of(start: Start | Run) -> tuple[Any, ...]:
+    """Return what may change the weights that a start ends in: all but where it went on."""
+    return tuple(getattr(start, field.name) for field in dataclasses.fields(Start) if field.name != "first_step")
 
 
 def _write(path: Path, template: str, values: Mapping[str, Any]) -> None:

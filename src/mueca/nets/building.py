@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mueca.nets import compact, unet
 from mueca.nets.compact import Compact
 from mueca.nets.patchgan import PatchGAN
 from mueca.nets.unet import UNet
@@ -16,6 +17,11 @@ def build_generator(preset: Preset) -> nn.Module:
     if preset.generator == "unet":
         return UNet(width=preset.width_generator, dropout=preset.dropout)
     return Compact(width=preset.width_generator, textures=preset.textures)
+
+
+def architecture_of(preset: Preset) -> int:
+    """Return the number of the preset's generator as it is built now; see ``mueca.nets.compact.ARCHITECTURE``."""
+    return unet.ARCHITECTURE if preset.generator == "unet" else compact.ARCHITECTURE
 
 
 def build_discriminator(preset: Preset) -> nn.Module:

@@ -19,6 +19,9 @@ from torch.nn import functional
 from mueca.face.charts import NUM_CHARTS
 from mueca.nets.textures import Textures
 
+ARCHITECTURE = 1
+"""Raised whenever the same tensors come to paint something else: here, in ``textures`` or in ``mueca.face.charts``.
+Runs trained before are then refused by name; those whose settings don't tell it count as 0."""
 _LEVELS = (1, 2, 4, 4, 4)
 """Channels at 64, 32, 16, 8 and 4 pixels, in units of the width."""
 _SCALES = 4

@@ -84,12 +84,19 @@ def _listening(net: nn.Module, blocks: list[Block]) -> Iterator[None]:
 
 
 class _Listener(TorchFunctionMode):
-    """Hears what modules compute, by its hooks, and between them the functions of PyTorch."""
+    """Hears what modules compute, by its hooks, and between them the functions of PyTorch.
+
+    What is computed is the block's that it was computed from; of several, the last one's.
+    """
 
     def __init__(self, blocks: list[Block]) -> None:
         super().__init__()
         self.blocks = blocks
         self.inside = 0
+        self._place_of: dict[int, int] = {}
+        """By a tensor's id: which block it came from; what is not there was given."""
+        self._tensors: list[Tensor] = []
+        """All of these, or another one could get an id of theirs."""
 
     def enter(self, *_: Any) -> None:
         """Take note that a module is called: what it calls is not written down."""
@@ -100,26 +107,44 @@ class _Listener(TorchFunctionMode):
 
         def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             self.inside -= 1
+            place = self._last_of(inputs)
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                self.blocks.append(_block_of(name, module, _shape(inputs[0]), _shape(output)))
+                place = self._begin(_block_of(name, module, _shape(inputs[0]), _shape(output)))
             elif isinstance(module, Textures):
-                self.blocks.append(
-                    Block(name, _LOOKED_UP, _shape(inputs[0]), _shape(output), num_parameters=_count(module))
-                )
+                shapes = _shape(inputs[0]), _shape(output)
+                place = self._begin(Block(name, _LOOKED_UP, *shapes, num_parameters=_count(module)))
             else:
-                self.blocks[-1].then.append(_MODULES.get(type(module), type(module).__name__))
-                self.blocks[-1].num_parameters += _count(module)
+                self.blocks[place].then.append(_MODULES.get(type(module), type(module).__name__))
+                self.blocks[place].num_parameters += _count(module)
+            self._remember(output, place)
 
         return note
+
+    def _begin(self, block: Block) -> int:
+        self.blocks.append(block)
+        return len(self.blocks) - 1
+
+    def _last_of(self, values: Any) -> int:
+        """Return the place of the last block that the tensors among the values, also nested ones, came from."""
+        if isinstance(values, Tensor):
+            return self._place_of.get(id(values), 0)
+        return max(map(self._last_of, values), default=0) if isinstance(values, (list, tuple)) else 0
+
+    def _remember(self, tensor: Tensor, place: int) -> None:
+        self._place_of[id(tensor)] = place
+        self._tensors.append(tensor)
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         result = function(*arguments, **(options or {}))
         if not self.inside and isinstance(result, Tensor):
-            self._note(function, arguments, options or {}, result)
+            place = self._last_of((*arguments, *(options or {}).values()))
+            self._note(self.blocks[place], function, arguments, options or {}, result)
+            self._remember(result, place)
         return result
 
-    def _note(self, function: Any, arguments: Sequence[Any], options: dict[str, Any], result: Tensor) -> None:
-        last = self.blocks[-1]
+    def _note(
+        self, last: Block, function: Any, arguments: Sequence[Any], options: dict[str, Any], result: Tensor
+    ) -> None:
         if function in _FUNCTIONS:
             last.then.append(_FUNCTIONS[function])
         elif function is functional.dropout:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
+from mueca.painter import Painter
 
 Statistics = Literal["picture", "running"]
-
-
-class Painter(Protocol):
-    """Paints fakes from conditions, both RGB uint8 (N, 256, 256, 3), and their charts, see ``mueca.face.charts``.
-
-    A generator with textures needs the charts, (N, 4, GRID, GRID) float32; for others they make no difference.
-    """
-
-    def __call__(self, conditions: np.ndarray, charts: np.ndarray | None = None) -> np.ndarray: ...
 
 
 def painter(net: nn.Module, *, statistics: Statistics = "picture") -> Painter:

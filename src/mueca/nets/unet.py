@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+ARCHITECTURE = 1
+"""Raised whenever the same tensors come to paint something else; see ``compact``."""
 # Channels after each halving, 256 -> 1 pixel, in units of the width.
 _DOWN = (1, 2, 4, 8, 8, 8, 8, 8)
 # The paper's text gives dropout to the first three upsampling blocks; its code to the second to fourth.
