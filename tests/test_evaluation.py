@@ -458,7 +458,9 @@ def test_a_driver_of_the_same_name_is_measured_again_where_it_is_another(two_run
     with_truth = EvaluateSettings(models=models, driver=one.driver, truth=one.driver)
     compare(two_runs, one)
     written = two_runs[0] / "metrics.json"
-    for settings, is_new in ((one, False), (two, True), (one, True), (with_truth, True), (with_truth, False)):
+    sure = dataclasses.replace(with_truth, min_score=0.5)
+    calls = ((one, False), (two, True), (one, True), (with_truth, True), (with_truth, False), (sure, True))
+    for settings, is_new in calls:
         before = written.stat().st_mtime_ns
         compare(two_runs, settings)
         assert (written.stat().st_mtime_ns != before) == is_new, settings

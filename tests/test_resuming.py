@@ -198,6 +198,17 @@ def test_auto_ends_a_run_whose_curve_is_flat_and_says_since_when(pairs, tmp_path
     assert train(pairs, tmp_path / "run", steps_of(40, stop="auto")).steps == 20
 
 
+def test_a_run_whose_curve_fell_says_so_also_when_it_is_called_again(pairs, tmp_path, monkeypatch):
+    def falling(_paint, learned, *, steps, seconds):
+        ssim = 0.8 - abs(steps - 4) / 100
+        return Point(steps, seconds, l1=0.1, psnr=20.0, ssim=ssim, num_frames=len(learned.targets))
+
+    monkeypatch.setattr(diary, "measure", falling)
+    result = train(pairs, tmp_path / "run", steps_of(20))
+    assert result.flat is None and result.fall.since == 3 and result.fall.amount > 0.1
+    assert train(pairs, tmp_path / "run", steps_of(20)).fall == result.fall
+
+
 def test_a_longer_run_is_measured_on_the_frames_that_its_curve_began_with(tmp_path, monkeypatch):
     pairs = write_toy_pairs(tmp_path / "pairs", num_test=12)
     monkeypatch.setattr(schedule, "_STEPS_PER_FRAME", 0.1)

@@ -23,7 +23,7 @@ from toys import NARROW, at_step, contents, narrow_presets, only_asked_saves, st
 from mueca import diary, journal, preparation, training
 from mueca.checkpoint import load_generator, load_newest, save_checkpoint
 from mueca.config import TrainSettings, to_json
-from mueca.curve import CURVE, Flat, Point, read_curve
+from mueca.curve import CURVE, Fall, Flat, Point, read_curve
 from mueca.diary import Diary
 from mueca.distribution import Group, Place
 from mueca.errors import InputError, MuecaError, OutputError, SettingsError
@@ -527,15 +527,17 @@ def test_going_on_under_another_rule_for_the_end_is_refused(pairs, tmp_path):
 
 
 def test_a_run_that_stopped_of_itself_says_since_when_it_had_not_risen():
-    result = TrainResult(Path("run"), 800, 60.0, None, None, Flat(600, 45.0, since=400), setup_seconds=0.0)
+    result = TrainResult(Path("run"), 800, 60.0, None, None, Flat(600, 45.0, since=400), None, setup_seconds=0.0)
     assert "stopped at step 800: the held-out SSIM had not risen by more than 0.002 since step 400" in of_training(
         result, Path("run")
     )
     assert len(of_training(dataclasses.replace(result, flat=None), Path("run"))) == 1
+    fallen = of_training(dataclasses.replace(result, fall=Fall(since=400, highest=0.777, last=0.753)), Path("run"))
+    assert "stopped at step 800" in fallen[1] and "highest at step 400" in fallen[2] and "by 0.024" in fallen[2]
 
 
 def test_only_a_long_wait_for_the_device_is_told():
-    result = TrainResult(Path("run"), 8, 60.0, None, None, None, setup_seconds=1.0)
+    result = TrainResult(Path("run"), 8, 60.0, None, None, None, None, setup_seconds=1.0)
     assert not any("ready" in line for line in of_training(result, Path("run")))
     slow = dataclasses.replace(result, setup_seconds=7.0)
     assert any("made the device ready in 7 s" in line for line in of_training(slow, Path("run")))

@@ -23,9 +23,16 @@ CURVE = "curve.json"
 _KIND = "mueca curve"
 
 LEAST_RISE = 0.002
-"""In SSIM. Less over a third of the training is no rise, and no fall: the spread of two seeds is larger."""
+"""In SSIM. Less over a third of the training is no rise: the spread of two seeds is larger."""
+LEAST_FALL = LEAST_RISE
+"""In SSIM. By less a curve does not fall, for the same reason."""
 _LEAST_POINTS = 4
 """So many points at least must lie in the last third."""
+_SURE = 2.0
+"""Standard deviations of single points: by less, the highest of many levels lies above the highest of a few by chance.
+``paper``, which paints without an average of its weights, trembles by 0.01."""
+_MEDIAN_OF_NORMAL = 0.6745
+"""Of a normal distribution's absolute values, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,17 @@ class Flat:
 
 @dataclass(frozen=True)
 class Fall:
-    """From where on a curve came down again."""
+    """How far a curve has come down; the SSIMs are levels, see ``find_fall``."""
 
-    steps: int
-    """Where the SSIM stood highest."""
-    seconds: float
-    """Of training until then."""
-    by: float
-    """In SSIM, from there to the end."""
+    since: int
+    """The step at which it stood highest."""
+    highest: float
+    last: float
+
+    @property
+    def amount(self) -> float:
+        """In SSIM, more than 0."""
+        return self.highest - self.last
 
 
 def read_curve(run: Path) -> tuple[Point, ...]:
@@ -103,28 +113,50 @@ def find_flat(points: Sequence[Point]) -> Flat | None:
     """Return where the curve, in order, is flat at its last point; None while it rises or is too short to tell.
 
     It is flat when over the last third of the steps no SSIM was higher by more than LEAST_RISE than the highest
-    before. A share of the steps, for learning slows down as it goes on: what a minute brings early takes ten later.
+    before; each point counts as the median of itself and its two neighbours, so that one lucky point neither
+    stops a run nor keeps it going. A share of the steps, for learning slows down as it goes on: what a minute
+    brings early takes ten later.
     """
-    if not points:
-        return None
-    levels = _levels(points)
-    last = points[-1].steps
-    early = [level for point, level in zip(points, levels, strict=True) if 3 * point.steps <= 2 * last]
-    late = levels[len(early) :]
+    early, late = _levels(points)
     if not early or len(late) < _LEAST_POINTS or max(late) > max(early) + LEAST_RISE:
         return None
     return Flat(points[-1].steps, points[-1].seconds, since=points[len(early) - 1].steps)
 
 
 def find_fall(points: Sequence[Point]) -> Fall | None:
-    """Return from where on the curve, in order, came down by more than LEAST_RISE until its end; None if it didn't."""
-    levels = _levels(points)
-    if not levels or max(levels) - levels[-1] <= LEAST_RISE:
+    """Return how far the curve, in order, has fallen; None where it has not, or is too short to tell.
+
+    It has when over the last third of the steps every level lay lower than the highest before by more than LEAST_FALL,
+    and by more than the points tremble; levels are those of ``find_flat``. So a curve that has fallen is flat too, and
+    one that dipped and came back has not fallen.
+    """
+    early, late = _levels(points)
+    if not early or len(late) < _LEAST_POINTS:
         return None
-    highest = points[levels.index(max(levels))]
-    return Fall(highest.steps, highest.seconds, by=max(levels) - levels[-1])
+    if max(early) - max(late) <= max(LEAST_FALL, _SURE * _trembling(points)):
+        return None
+    return Fall(since=points[early.index(max(early))].steps, highest=max(early), last=late[-1])
 
 
-def _levels(points: Sequence[Point]) -> list[float]:
-    """Return each point's SSIM as the median of its own and its two neighbours': a lucky point decides nothing."""
-    return [median(p.ssim for p in points[max(0, i - 1) : i + 2]) for i in range(len(points))]
+def fall_in_words(fall: Fall) -> str:
+    """Return how far it fell and what helps, in two sentences."""
+    shorter = f"--steps {fall.since} or --stop auto" if fall.since else "--stop auto"
+    return (
+        f"The held-out SSIM stood highest at step {fall.since:,} and has fallen by {fall.amount:.3f} since, from "
+        f"{fall.highest:.3f} to {fall.last:.3f}: more of the same training does harm. What helps is a shorter one, by "
+        f"{shorter}, and other footage."
+    )
+
+
+def _levels(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    """Return the smoothed SSIM of every point, those of the first two thirds of the steps and those of the last."""
+    levels = [median(p.ssim for p in points[max(0, i - 1) : i + 2]) for i in range(len(points))]
+    num_early = sum(3 * point.steps <= 2 * points[-1].steps for point in points)
+    return levels[:num_early], levels[num_early:]
+
+
+def _trembling(points: Sequence[Point]) -> float:
+    """Return the standard deviation of single points around a smooth course: how sharply most of them bend it."""
+    ssim = [point.ssim for point in points]
+    bends = [abs(a - 2 * b + c) for a, b, c in zip(ssim, ssim[1:], ssim[2:], strict=False)]
+    return median(bends) / (_MEDIAN_OF_NORMAL * math.sqrt(6))  # the root of 1 + 4 + 1: three points' own shares

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mueca.curve import LEAST_RISE
+from mueca.curve import LEAST_RISE, fall_in_words
 
 if TYPE_CHECKING:
     from mueca.coaching import Report
@@ -59,6 +59,8 @@ def of_training(result: TrainResult, run: Path) -> list[str]:
             f"stopped at step {result.steps}: the held-out SSIM had not risen by more than {LEAST_RISE} since step "
             f"{result.flat.since}"
         )
+    if result.fall:
+        lines.append(f"note: {fall_in_words(result.fall)}")
     if result.setup_seconds > _WORTH_TELLING_S:
         lines.append(f"made the device ready in {result.setup_seconds:.0f} s, which count as no training")
     return lines + ([f"note: {run}: can't be driven: {result.undrivable}"] if result.undrivable else [])

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mueca.checkpoint import load_newest, save_generator
 from mueca.config import TrainSettings
-from mueca.curve import Flat
+from mueca.curve import Fall, Flat, curve_until, find_fall
 from mueca.diary import is_time_lapse_due
 from mueca.distribution import ALONE, Group, Place, joined
 from mueca.errors import InputError, SettingsError
@@ -57,6 +57,8 @@ class TrainResult:
     """Why the run can't be driven, in words; None: it can."""
     flat: Flat | None
     """Where the held-out curve was found flat, so that the run ended before its length was used up."""
+    fall: Fall | None
+    """How far the held-out curve has come down at the end; None: it has not."""
     setup_seconds: float
     """What it took to make the device ready for the first step."""
 
@@ -113,7 +115,8 @@ def train(
         seconds, flat = _go_on(trainer, run) if is_first else (0.0, None)
         is_learned = schedule.progress(trainer.steps_taken, seconds, flat) >= 1
         if group.agree([is_learned and not is_time_lapse_due(run) and not received])[0]:
-            return TrainResult(run, trainer.steps_taken, seconds, None, task.undrivable, flat, setup_seconds=0.0)
+            fall = _fall_of(run, trainer)
+            return TrainResult(run, trainer.steps_taken, seconds, None, task.undrivable, flat, fall, setup_seconds=0.0)
         if is_first and not is_learned:
             _write_down(run, task, earlier, trainer.steps_taken)
         setup_seconds = trainer.setup()
@@ -124,7 +127,12 @@ def train(
             raise TrainingInterrupted(run, trainer.steps_taken, stopped_by, fresh=settings.fresh)
     if journal:
         seconds, flat = journal.standing.seconds, journal.flat
-    return TrainResult(run, trainer.steps_taken, seconds, losses, task.undrivable, flat, setup_seconds)
+    fall = _fall_of(run, trainer)
+    return TrainResult(run, trainer.steps_taken, seconds, losses, task.undrivable, flat, fall, setup_seconds)
+
+
+def _fall_of(run: Path, trainer: Trainer) -> Fall | None:
+    return find_fall(curve_until(run, trainer.steps_taken))
 
 
 def _write_down(run: Path, task: Task, earlier: Run | None, first_step: int) -> None:

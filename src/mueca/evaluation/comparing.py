@@ -100,6 +100,7 @@ def _known_metrics(run: Path, settings: EvaluateSettings, detector: str) -> Metr
         known.pairs_sha256 == read_run(run).pairs_sha256
         and known.generator_sha256 == sha256_of(run / GENERATOR)
         and known.detector == detector
+        and known.min_score == settings.min_score
         and known.mueca_version == VERSION
     )
     if settings.driver and (known.driver is None or known.driver.by != driven_by(settings)):

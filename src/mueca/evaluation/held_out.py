@@ -92,7 +92,7 @@ def evaluate(
     progress = {"desc": "paint", "unit": " frames", "disable": not show_progress, "dynamic_ncols": True}
     fakes = [paint_row(paint, material.test, row) for row in tqdm(range(len(material.test.names)), **progress)]
     metrics = measure(material, fakes, reader, stand_in, show_progress=show_progress)
-    metrics = replace(metrics, driver=driven, generator_sha256=sha256)
+    metrics = replace(metrics, driver=driven, generator_sha256=sha256, min_score=settings.min_score)
     if settings.save_fakes:
         _save_fakes(run / FAKES, material.test, fakes)
     write_metrics(run, metrics)

@@ -157,6 +157,8 @@ class Metrics:
     """Every held-out frame, in order of time."""
     num_blocks: int = 0
     """That the intervals were drawn from."""
+    min_score: float | None = None
+    """Of the detector, where the settings named it."""
     blocks: str = "seconds"
     """What a block is: "30 frames" where nobody knows the frames' times."""
 

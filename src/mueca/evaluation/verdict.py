@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mueca.coaching.comparison import TOLERANCE
-from mueca.curve import LEAST_RISE, Point, find_fall, find_flat
-from mueca.evaluation.parts import duration
+from mueca.curve import LEAST_RISE, Point, fall_in_words, find_fall, find_flat
 from mueca.evaluation.scores import TRAINED_AKD, Measure, Metrics, Poses, Score
 
 Grade = Literal["good", "fair", "weak"]
@@ -194,11 +193,7 @@ def _presence(metrics: Metrics) -> Finding | None:
 def _of_curve(points: Sequence[Point]) -> str:
     fall = find_fall(points)
     if fall is not None:
-        return (
-            f"The held-out SSIM stood highest after {fall.steps:,} steps ({duration(fall.seconds)}) and fell by "
-            f"{fall.by:.3f} since: a training of that length, or one with --stop auto, should do no worse, and other "
-            "footage better."
-        )
+        return fall_in_words(fall)
     flat = find_flat(points)
     if flat is not None:
         return (
