@@ -22,7 +22,7 @@ from mueca.face.following import follow_video
 from mueca.face.gaze import measure_gaze
 from mueca.face.movements import movements_of
 from mueca.face.track import Track
-from mueca.reenactment import LeakMeter, Painted, Painter, Reenactor
+from mueca.reenactment import ClipReenactor, LeakMeter, Painted, Painter
 from mueca.subject import Subject, read_subject
 from mueca.video import VideoReader
 
@@ -82,7 +82,7 @@ def follow_driver(
     """
     subject, video = read_subject(run), VideoReader(settings.driver)
     track = follow_video(video, reader.detector, face=settings.driver_face, show_progress=show_progress)
-    reenactor = Reenactor(paint, subject, track)
+    reenactor = ClipReenactor(paint, subject, track)
     rows = chosen_rows(track)
     truths = _truths(settings, reader, subject, track, show_progress) if settings.truth else None
     if truths is not None:
@@ -171,7 +171,7 @@ def _truths(
 
 
 def _perform(
-    reenactor: Reenactor,
+    reenactor: ClipReenactor,
     video: VideoReader,
     track: Track,
     rows: Array,
