@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from toys import narrow_presets, toy_pairs, write_toy_pairs
 
 from mueca import exporting
 from mueca.checkpoint import load_generator
-from mueca.config import ExportSettings, TrainSettings
+from mueca.config import ExportSettings, TrainSettings, to_json
 from mueca.errors import InputError, MuecaError, OutputError
 from mueca.exported import FORMAT, METADATA, Exported
 from mueca.exporting import export
+from mueca.files import sha256_of
+from mueca.marks import NEWSCODES
 from mueca.presets import PRESETS
+from mueca.runs import GENERATOR, read_run
 from mueca.subject import read_subject
 from mueca.training import train
+from mueca.version import VERSION
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +81,40 @@ def test_the_file_holds_all_that_drives_it(runs, exports):
     facts = Exported(exports["small"]).facts
     assert facts.subject == read_subject(runs["small"])
     assert (facts.preset, facts.steps, facts.format) == ("small", 3, FORMAT)
+    assert facts.consent is None  # nobody recorded any
+
+
+def test_the_file_says_where_it_comes_from(runs, exports):
+    facts, record = Exported(exports["small"]).facts, read_run(runs["small"])
     assert facts.source_type == "trainedAlgorithmicMedia"
+    assert facts.pairs_sha256 == record.pairs_sha256
+    assert facts.generator_sha256 == sha256_of(runs["small"] / GENERATOR)
+    assert facts.trained_with == {"mueca": VERSION, "python": platform.python_version()} | {
+        name: metadata.version(name) for name in ("numpy", "torch")
+    }
+    assert (facts.settings["length"], facts.settings["length_kind"], facts.settings["seed"]) == (3, "steps", 0)
+    assert facts.settings["preset"] == to_json(record.preset)
 
 
-def test_the_file_tells_nothing_of_the_machine(exports):
-    home = str(Path(exporting.__file__).parents[1]).encode()
-    assert home not in exports["small"].read_bytes()
+def test_other_programs_are_told_that_it_generates_media(exports):
+    model = onnx.load(exports["small"])
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert told["DigitalSourceType"] == NEWSCODES + "trainedAlgorithmicMedia"
+    assert (model.producer_name, model.producer_version) == ("mueca", VERSION)
+    assert "generated" in model.doc_string
+
+
+def test_the_file_tells_nothing_of_the_machine(runs, exports):
+    data = exports["small"].read_bytes()
+    for path in (Path(exporting.__file__).parents[1], runs["small"].parent, Path(torch.__file__).parent):
+        assert str(path).encode() not in data
+    assert platform.platform().encode() not in data
+
+
+@pytest.mark.parametrize("field", ["consent", "settings", "trained_with"])
+def test_facts_that_are_no_table_are_told(exports, tmp_path, field):
+    with pytest.raises(InputError, match="metadata can't be read"):
+        Exported(with_facts(exports["small"], tmp_path / "bad.onnx", **{field: "x"}))
 
 
 def test_an_export_that_paints_otherwise_is_refused_and_leaves_nothing(runs, tmp_path, monkeypatch):

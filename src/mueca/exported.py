@@ -52,6 +52,12 @@ class Facts:
     """Of the pairs that it learned from."""
     source_type: str
     """Last word of IPTC's digital source type of what it paints."""
+    trained_with: dict[str, str]
+    """Versions of mueca, Python, NumPy and PyTorch."""
+    settings: dict[str, Any]
+    """Of training: the preset as a table, length, seed ...; to be read by people, nothing depends on them."""
+    consent: dict[str, Any] | None
+    """The subject's consent record, as the run holds it; None: it holds none."""
     subject: Subject
 
 

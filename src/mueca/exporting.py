@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +24,11 @@ from mueca.face.charts import GRID, NUM_CHARTS
 from mueca.files import cannot_write, sha256_of, whole_file
 from mueca.foreign import open_dataset, read_part
 from mueca.interchange import ReferenceFiles, export_reference
-from mueca.marks import SYNTHETIC
+from mueca.marks import NEWSCODES, SYNTHETIC
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.nets.painting import painter
 from mueca.pairs import Pairs
-from mueca.runs import GENERATOR, read_run
+from mueca.runs import GENERATOR, Run, read_run
 from mueca.subject import read_atlas, read_subject, with_charts
 from mueca.version import VERSION
 
@@ -37,6 +38,7 @@ LARGEST_DIFFERENCE = 2
 """In levels of 255, of any value of any fake: rounding may fall to the other side, and no more."""
 CHECKED_CONDITIONS = 16
 _OPSET = 20
+_DESCRIPTION = "Paints the face of one person. Every picture it gives is generated and has to be marked as that."
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,18 @@ def _facts_of(run: Path) -> Facts:
         generator_sha256=sha256_of(path),
         pairs_sha256=record.pairs_sha256,
         source_type=str(SYNTHETIC.source_type),
+        trained_with={name: getattr(record.versions, name) for name in ("mueca", "python", "numpy", "torch")},
+        settings=_settings_of(record),
+        consent=None,  # runs hold none yet
         subject=subject,
     )
+
+
+def _settings_of(record: Run) -> dict[str, Any]:
+    """Return how the run was trained, without the paths and the machine."""
+    told = {name: getattr(record, name) for name in ("length_kind", "length", "precision", "num_processes")}
+    given = {name: getattr(record.settings, name) for name in ("seed", "stop", "condition")}
+    return {"preset": to_json(record.preset)} | told | given
 
 
 def _held_out(run: Path, named: Path | None) -> Pairs:
@@ -156,6 +168,9 @@ def _write(net: nn.Module, facts: Facts, path: Path) -> None:
     for node in program.model.graph:
         node.metadata_props.clear()  # where in whose files each operation was called
     program.model.metadata_props[METADATA] = json.dumps(to_json(facts))
+    program.model.metadata_props["DigitalSourceType"] = NEWSCODES + facts.source_type
+    program.model.producer_name, program.model.producer_version = "mueca", facts.mueca_version
+    program.model.doc_string = _DESCRIPTION
     path.write_bytes(program.model_proto.SerializeToString())
 
 
