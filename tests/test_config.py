@@ -162,6 +162,10 @@ GIVEN = {
     "--port": (["8000"], 8000),
     "--open-browser": ([], True),
     "--recordings": (["films"], Path("films")),
+    "--input": (["friend.mp4"], Path("friend.mp4")),
+    "--camera": (["1"], 1),
+    "--window": ([], True),
+    "--virtual-camera": ([], True),
 }
 """What is written after each option, and what arrives."""
 
@@ -179,7 +183,7 @@ def values_of(settings: object, name: str) -> list[object]:
         for kind in KINDS
         for flag in dict.fromkeys(flags_of(kind))
         # The first is refused, the others are refused alone.
-        if (kind, flag) != (RunSettings, "--condition") and flag not in ("--truth", "--out")
+        if (kind, flag) != (RunSettings, "--condition") and flag not in ("--truth", "--out", "--record")
     ],
 )
 def test_every_setting_can_be_given_on_the_command_line(kind, flag):

@@ -10,52 +10,22 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from puppets import Grey
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from mueca.config import SIZE_PX, LiveSettings
-from mueca.errors import InputError, MuecaError
-from mueca.reenactment import Painted
-from mueca.streaming import serving
+from mueca.errors import MuecaError
+from mueca.streaming import serving, starting
 from mueca.streaming.session import HEADER
 from mueca.video import VideoReader
 
 HOST = "127.0.0.1"
-
-
-class Grey:
-    """Stands for a reenactor: the puppet is a grey as light as the frame's first pixel."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.stages = SimpleNamespace(follow=1.0, retarget=2.0, paint=3.0)
-        self.is_lost = False
-        self.takes_s = 0.0
-        self.painted: list[int] = []
-        self.calibrated = 0
-
-    def reset(self) -> None:
-        self.calibrated = 0
-
-    def warm_up(self) -> None:
-        pass
-
-    def calibrate(self) -> None:
-        if self.is_lost:
-            raise InputError("calibrate: no face is seen")
-        self.calibrated += 1
-
-    def paint(self, frame: np.ndarray) -> Painted:
-        time.sleep(self.takes_s)
-        level = int(frame[0, 0, 0])
-        self.painted.append(level)
-        blank = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
-        return Painted(driver=blank, condition=blank, fake=np.full_like(blank, level))
 
 
 class Server:
@@ -86,10 +56,10 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     reenactor, said, until = Grey(), [], threading.Event()
-    monkeypatch.setattr(serving, "Reenactor", lambda *_, **__: reenactor)
+    monkeypatch.setattr(starting, "Reenactor", lambda *_, **__: reenactor)
     settings = LiveSettings(recordings=tmp_path)
     thread = threading.Thread(
-        target=serving.live, args=(tmp_path / "run", settings), kwargs={"say": said.append, "until": until}
+        target=starting.live, args=(tmp_path / "run", settings), kwargs={"say": said.append, "until": until}
     )
     thread.start()
     while not said:
@@ -121,9 +91,9 @@ def test_a_frame_is_answered_by_a_marked_picture_that_says_when_it_was_sent(serv
     with server.visit() as visitor:
         visitor.send(frame(200, sent_ms=1234.5))
         answer = visitor.recv(timeout=10)
-    sent_ms, follow, retarget, paint, taken, is_lost = HEADER.unpack_from(answer)
+    sent_ms, decode, follow, retarget, paint, encode, total, is_lost = HEADER.unpack_from(answer)
     assert (sent_ms, follow, retarget, paint, is_lost) == (1234.5, 1.0, 2.0, 3.0, 0)
-    assert taken > 0
+    assert 0 < decode + encode < total
     assert b"trainedAlgorithmicMedia" in answer
     shown = picture(answer)
     assert shown.shape == (SIZE_PX, SIZE_PX, 3)
@@ -133,7 +103,7 @@ def test_a_frame_is_answered_by_a_marked_picture_that_says_when_it_was_sent(serv
 
 def test_the_condition_stands_beside_the_puppet_when_asked_for(server):
     with server.visit() as visitor:
-        assert told(visitor, do="view", view="condition") == {"told": ""}
+        assert told(visitor, do="view", view="condition")["told"] == ""
         visitor.send(frame(200))
         shown = picture(visitor.recv(timeout=10))
     assert shown.shape == (SIZE_PX, 2 * SIZE_PX, 3)
@@ -156,7 +126,7 @@ def test_frozen_the_last_picture_stays_until_it_goes_on(server):
     with server.visit() as visitor:
         visitor.send(frame(100))
         first = picture(visitor.recv(timeout=10))
-        assert told(visitor, do="freeze", on=True) == {"told": "frozen"}
+        assert told(visitor, do="freeze", on=True) == {"told": "frozen", "frozen": True, "recording": False}
         visitor.send(frame(200))
         assert np.array_equal(picture(visitor.recv(timeout=10)), first)
         told(visitor, do="freeze", on=False)
@@ -167,9 +137,9 @@ def test_frozen_the_last_picture_stays_until_it_goes_on(server):
 def test_calibrating_without_a_face_says_so(server):
     with server.visit() as visitor:
         assert "neutral" in told(visitor, do="calibrate")["told"]
-        assert server.reenactor.calibrated == 1
+        assert server.reenactor.calibrations == 1
         server.reenactor.is_lost = True
-        assert told(visitor, do="calibrate") == {"error": "calibrate: no face is seen"}
+        assert told(visitor, do="calibrate")["error"] == "calibrate: no face is seen"
 
 
 def test_only_what_is_recorded_stays_on_disk_and_it_is_marked(server):
@@ -182,7 +152,7 @@ def test_only_what_is_recorded_stays_on_disk_and_it_is_marked(server):
             visitor.send(frame(level))
             visitor.recv(timeout=10)
             time.sleep(0.05)
-        assert told(visitor, do="record", on=False) == {"told": f"recorded {name}"}
+        assert told(visitor, do="record", on=False)["told"] == f"recorded {name}"
     (path,) = server.recordings.iterdir()
     assert path.name == name
     assert b"trainedAlgorithmicMedia" in path.read_bytes()
@@ -282,13 +252,13 @@ def test_an_unknown_order_is_told(server, order):
 
 
 def test_a_port_that_is_taken_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "Reenactor", Grey)
+    monkeypatch.setattr(starting, "Reenactor", Grey)
     with socket.socket() as other:
         other.bind((HOST, 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(MuecaError, match=f"--port {port}: can't be used"):
-            serving.live(tmp_path, LiveSettings(port=port))
+            starting.live(tmp_path, LiveSettings(port=port))
 
 
 def test_the_server_listens_to_this_machine_alone(server):

@@ -237,7 +237,20 @@ class LiveSettings:
 
     port: int = setting(0, "port of the local page; 0: any that is free", metavar="N")
     open_browser: bool = setting(False, "open the page in this machine's browser")
-    recordings: Path = setting(Path(), "folder for what is recorded", metavar="FOLDER")
+    recordings: Path = setting(Path(), "folder for what a button or a key records", metavar="FOLDER")
+    input: Path | None = setting(
+        None, "a video drives, as fast as it was filmed, and there is no page; its sound is left out", metavar="VIDEO"
+    )
+    camera: int | None = setting(
+        None, "this machine's camera of that number, from 0 on, drives, and there is no page", metavar="N"
+    )
+    window: bool = setting(
+        False, "show the puppet in a window, and no page; without --input, camera 0 drives if none is named"
+    )
+    record: Path | None = setting(None, "without a page: record all of it to this file, .mp4", metavar="FILE")
+    virtual_camera: bool = setting(
+        False, "be a camera that other programs can choose, with a page or without; needs pyvirtualcam"
+    )
     driver_face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
     detector: DetectorName | None = setting(None, _DETECTOR_HELP)
     min_score: float | None = setting(None, _MIN_SCORE_HELP)
@@ -248,9 +261,23 @@ class LiveSettings:
 
     def __post_init__(self) -> None:
         _require(0 <= self.port <= 65535, "port", self.port, "from 0 to 65535")
+        _require(self.camera is None or 0 <= self.camera <= 99, "camera", self.camera, "from 0 to 99")
+        if self.input is not None and self.camera is not None:
+            raise SettingsError(f"--input {self.input} and --camera {self.camera} contradict each other; name one")
+        if self.record is not None and self.has_page:
+            raise SettingsError(
+                f"--record {self.record}: the page has a button for it; name --input, --camera or --window as well"
+            )
+        if not self.has_page and (self.port or self.open_browser):
+            raise SettingsError("--port and --open-browser are for the page: leave out --input, --camera and --window")
         parse_face(self.driver_face)
         _require_min_score(self.min_score)
         _require_threads(self.threads)
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the driver comes by a browser."""
+        return self.input is None and self.camera is None and not self.window
 
 
 @dataclass(frozen=True)

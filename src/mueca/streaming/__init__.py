@@ -1,5 +1,5 @@
-"""live(): a camera's pictures become the subject's, in a browser, in a window or in a file, as they come."""
+"""live(): a camera's pictures become the subject's, in a browser or in a window, as they come."""
 
-from mueca.streaming.serving import live
+from mueca.streaming.starting import live
 
 __all__ = ["live"]

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from typing import Any
 from mueca.config import LiveSettings
 from mueca.errors import MuecaError
 from mueca.reenactor import Reenactor
-from mueca.streaming.session import Session
+from mueca.streaming.session import Output, Session
 
 HOST = "127.0.0.1"
 LARGEST_MESSAGE = 4 << 20
 """Bytes; a frame of a good camera has 0.1 million."""
+_PATIENCE_S = 1.5
+"""So long a visitor waits for the seat."""
 BUSY, UNWELCOME = 4001, 4003
 """Closing codes of the socket: somebody else is there; no token, or from another page."""
 _SECURITY = {
@@ -35,50 +37,45 @@ _SECURITY = {
 }
 
 
-def live(
-    run: Path,
-    settings: LiveSettings | None = None,
+def serve(
+    reenactor: Reenactor,
+    settings: LiveSettings,
     *,
-    say: Callable[[str], object] = print,
-    until: threading.Event | None = None,
+    outputs: Sequence[Output] = (),
+    say: Callable[[str], object],
+    until: threading.Event,
 ) -> None:
-    """Serve the puppet of a run or an exported file on this machine until interrupted, or until ``until`` is set.
+    """Serve the puppet on this machine until interrupted, or until ``until`` is set.
 
-    ``say`` gets the page's address, with the token that opens it. Raises InputError where the run can't be used and
-    MuecaError where the port is taken or a package is missing.
+    ``say`` gets the page's address, with the token that opens it. ``outputs`` get every fake as well. Raises MuecaError
+    where the port is taken.
     """
-    settings = settings or LiveSettings()
-    uvicorn = _require("uvicorn")
-    reenactor = Reenactor(
-        run,
-        face=settings.driver_face,
-        detector=settings.detector,
-        min_score=settings.min_score,
-        models=settings.models,
-        device=settings.device,
-        threads=settings.threads,
-        runtime=settings.runtime,
-    )
-    reenactor.warm_up()
+    uvicorn = require("uvicorn")
     listener = _listen(settings.port)
     port = listener.getsockname()[1]
     token = secrets.token_urlsafe(16)
-    app = make_app(reenactor, token=token, port=port, recordings=settings.recordings)
+
+    def begin() -> Session:
+        return Session(reenactor, record_to=lambda: new_recording(settings.recordings), outputs=outputs)
+
+    app = make_app(begin, token=token, port=port, say=say)
     options = {"ws": "websockets-sansio", "ws_max_size": LARGEST_MESSAGE, "lifespan": "off", "log_level": "warning"}
     server = uvicorn.Server(uvicorn.Config(app, **options))
     address = f"http://{HOST}:{port}/?token={token}"
     say(f"open {address}  (Ctrl+C ends)")
     if settings.open_browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    if until is not None:
-        threading.Thread(target=_stop_with, args=(server, until), daemon=True).start()
+    threading.Thread(target=_stop_with, args=(server, until), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 
 
-def make_app(reenactor: Reenactor, *, token: str, port: int, recordings: Path) -> Any:
-    """Return the ASGI application: ``/`` is the page, ``/frames`` the socket; both want the token."""
-    _require("starlette")
+def make_app(begin: Callable[[], Session], *, token: str, port: int, say: Callable[[str], object]) -> Any:
+    """Return the ASGI application: ``/`` is the page, ``/frames`` the socket; both want the token.
+
+    ``begin`` makes each visitor's session; ``say`` gets what went wrong after a visitor had left.
+    """
+    require("starlette")
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -108,16 +105,27 @@ def make_app(reenactor: Reenactor, *, token: str, port: int, recordings: Path) -
         await websocket.accept()
         if not is_welcome(websocket) or origin not in {f"http://{host}" for host in hosts}:
             await websocket.close(UNWELCOME, "open the address that mueca live printed")
-        elif seat.locked():
+        elif not await _is_seated(seat):
             await websocket.close(BUSY, "the puppet is taken: somebody has it open in another window")
         else:
-            async with seat:
-                await _serve(websocket, Session(reenactor, record_to=lambda: _new_recording(recordings)))
+            try:
+                await _serve(websocket, begin(), say)
+            finally:
+                seat.release()
 
     return Starlette(routes=[Route("/", page), WebSocketRoute("/frames", frames)])
 
 
-async def _serve(websocket: Any, session: Session) -> None:
+async def _is_seated(seat: asyncio.Lock) -> bool:
+    """Take the seat and return whether that was possible: a page that is loaded again comes before it has left."""
+    try:
+        await asyncio.wait_for(seat.acquire(), _PATIENCE_S)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _serve(websocket: Any, session: Session, say: Callable[[str], object]) -> None:
     """Answer a visitor's frames, the newest first, and carry out their orders, until they leave."""
     newest = _Newest(session)
     loop = asyncio.get_running_loop()
@@ -132,7 +140,10 @@ async def _serve(websocket: Any, session: Session) -> None:
         answering.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await answering
-        await loop.run_in_executor(None, session.close)
+        try:
+            await loop.run_in_executor(None, session.close)
+        except MuecaError as error:
+            say(str(error))
 
 
 class _Newest:
@@ -172,19 +183,25 @@ async def _answer(websocket: Any, session: Session, newest: _Newest) -> None:
         try:
             answer = await loop.run_in_executor(None, session.answer, frame)
         except MuecaError as error:
-            await websocket.send_text(json.dumps({"error": str(error), "answers": "frame"}))
+            await websocket.send_text(json.dumps({"error": str(error), "answers": "frame"} | _state(session)))
         else:
             await websocket.send_bytes(answer)
 
 
-def _carry_out(session: Session, order: str) -> dict[str, str]:
+def _carry_out(session: Session, order: str) -> dict[str, Any]:
+    """Do what an order asks; return what to tell, and how things stand after it."""
     try:
         asked = json.loads(order)
-        return {"told": session.do(asked if isinstance(asked, dict) else {})}
+        said = {"told": session.do(asked if isinstance(asked, dict) else {})}
     except (ValueError, RecursionError):
-        return {"error": "order: is not understood; reload the page"}
+        said = {"error": "order: is not understood; reload the page"}
     except MuecaError as error:
-        return {"error": str(error)}
+        said = {"error": str(error)}
+    return said | _state(session)
+
+
+def _state(session: Session) -> dict[str, Any]:
+    return {"frozen": session.is_frozen, "recording": session.is_recording}
 
 
 def _page(nonce: str) -> str:
@@ -193,7 +210,8 @@ def _page(nonce: str) -> str:
     return html.replace("{{nonce}}", nonce).replace("{{style}}", style).replace("{{script}}", script)
 
 
-def _new_recording(folder: Path) -> Path:
+def new_recording(folder: Path) -> Path:
+    """Return a name in the folder that no recording has."""
     stem = time.strftime("mueca-live-%Y%m%d-%H%M%S")
     taken = {path.name for path in folder.glob("mueca-live-*.mp4")}
     names = (f"{stem}{'' if k == 0 else f'-{k}'}.mp4" for k in range(len(taken) + 1))
@@ -219,7 +237,8 @@ def _stop_with(server: Any, until: threading.Event) -> None:
     server.should_exit = True
 
 
-def _require(name: str) -> Any:
+def require(name: str) -> Any:
+    """Return the package of that name; raises MuecaError where it is not installed."""
     try:
         return __import__(name)
     except ModuleNotFoundError as error:
