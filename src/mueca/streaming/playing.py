@@ -115,6 +115,6 @@ def _obey(key: str, session: Session, window: Window) -> None:
         case _:
             return window.tell(KEYS)
     try:
-        window.tell(session.do(order))
+        window.tell(session.do(order) or KEYS)
     except MuecaError as error:
         window.tell(str(error))
