@@ -14,7 +14,10 @@ from typing import Any
 
 from mueca.files import write_whole
 
-PACKAGES = ("mueca", "av", "dlib-bin", "numpy", "opencv-python-headless", "scikit-image", "scipy", "torch")
+PACKAGES = (
+    "mueca", "av", "dlib-bin", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "scikit-image", "scipy",
+    "torch",
+)  # fmt: skip
 
 
 def make_parser(description: str, *, clips: bool, models: bool = False) -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ import pytest
 from toys import narrow_presets
 
 from mueca.evaluation import read_metrics
+from mueca.pictures import decode_frame
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py", "scoring.py"))
@@ -128,3 +129,44 @@ def test_the_quality_benchmark_keeps_the_trials_that_it_does_not_repeat(benchmar
     (tmp_path / "out.json").write_text(json.dumps({"trials": [*trials, trials[0]]}))
     assert list(benchmark_quality.trials_in(tmp_path / "out.json").values()) == trials
     assert benchmark_quality.trials_in(tmp_path / "none.json") == benchmark_quality.trials_in(None) == {}
+
+
+@pytest.fixture
+def benchmark_live(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("live")
+
+
+@pytest.mark.slow
+def test_the_live_benchmark_sends_a_cameras_pictures_to_a_server_of_its_own_and_tells_its_stages(
+    models, actor_run, actor_clip, tmp_path
+):
+    numbers = run_benchmark(models, tmp_path, "live.py", actor_run, "--driver", actor_clip, "--quick", "--seconds", "5")
+    assert numbers["fps"] > 0
+    assert sum(numbers["stages_ms"][name] for name in ("decode", "follow", "retarget", "paint", "encode")) > 1
+    assert numbers["delay_ms"] >= numbers["stages_ms"]["all"] > 0
+    assert numbers["lost_share"] < 0.5
+    assert len(numbers["memory_mb"]) >= 3
+    assert min(numbers["memory_mb"]) > 50
+
+
+def test_the_live_benchmarks_camera_fills_its_frame_and_never_jumps(benchmark_live, actor_clip):
+    jpegs = benchmark_live.camera_pictures(actor_clip, 10)
+    pictures = [decode_frame(jpeg).astype(int) for jpeg in jpegs]
+    assert {picture.shape for picture in pictures} == {(480, 640, 3)}
+    apart = [np.abs(a - b).mean() for a, b in zip(pictures, pictures[1:] + pictures[:1], strict=True)]
+    assert len(jpegs) == 18
+    assert max(apart) < 2 * np.median(apart) + 1
+
+
+def test_the_live_benchmarks_numbers_are_the_medians_and_the_slope_of_the_memory(benchmark_live):
+    seen = benchmark_live.Seen(
+        times_s=[0.0, 0.5, 1.0, 1.5],
+        delays_ms=[10.0, 30.0, 20.0, 20.0],
+        stages_ms=[(1, 2, 3, 4, 5, 15)] * 4,
+        num_lost=1,
+    )
+    told = benchmark_live.summarized(seen, [100.0 + second for second in range(60)], seconds=2.0)
+    assert (told["fps"], told["delay_ms"], told["lost_share"]) == (2.0, 20.0, 0.25)
+    assert told["stages_ms"] == {"decode": 1, "follow": 2, "retarget": 3, "paint": 4, "encode": 5, "all": 15}
+    assert told["memory_mb_per_minute"] == pytest.approx(60)

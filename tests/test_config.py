@@ -18,6 +18,7 @@ from mueca.config import (
     ExportSettings,
     ExtractSettings,
     ImportSettings,
+    LiveSettings,
     RunSettings,
     TrainSettings,
     from_json,
@@ -29,7 +30,7 @@ from mueca.options import Parser, add_options, flags_of, parse, settings_from
 from mueca.presets import PRESETS, Preset
 
 COMMANDS = [CoachSettings, TrainSettings, DriveSettings, EvaluateSettings, ConvertSettings, DemoSettings]
-COMMANDS += [ImportSettings, ExportSettings]
+COMMANDS += [ImportSettings, ExportSettings, LiveSettings]
 KINDS = [ExtractSettings, BatchSettings, *COMMANDS, CompareSettings, RunSettings]
 
 
@@ -93,7 +94,10 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name(wrong):
         (TrainSettings, {"seed": -1}),
         (TrainSettings, {"seed": 2**62 + 1}),
         (DemoSettings, {"budget": 0.0}),
+        (LiveSettings, {"port": -1}),
+        (LiveSettings, {"port": 65536}),
         *[(kind, {"threads": 0}) for kind in (TrainSettings, DriveSettings, EvaluateSettings, DemoSettings)],
+        (LiveSettings, {"threads": 0}),
         (TrainSettings, {"threads": 10**30}),
     ],
 )
@@ -160,6 +164,15 @@ GIVEN = {
     "--condition": (["right"], "right"),
     "--from-condition": (["tagged"], "tagged"),
     "--discriminator": (["d.pth"], Path("d.pth")),
+    "--format": (["reference"], "reference"),
+    "--runtime": (["openvino"], "openvino"),
+    "--port": (["8000"], 8000),
+    "--open-browser": ([], True),
+    "--recordings": (["films"], Path("films")),
+    "--input": (["friend.mp4"], Path("friend.mp4")),
+    "--camera": (["1"], 1),
+    "--window": ([], True),
+    "--virtual-camera": ([], True),
 }
 """What is written after each option, and what arrives."""
 
@@ -176,9 +189,8 @@ def values_of(settings: object, name: str) -> list[object]:
         (kind, flag)
         for kind in KINDS
         for flag in dict.fromkeys(flags_of(kind))
-        # The first is refused, the second has one value so far, the others are refused alone.
-        if (kind, flag) not in ((RunSettings, "--condition"), (ExportSettings, "--format"))
-        and flag not in ("--truth", "--out")
+        # The first is refused, the others are refused alone.
+        if (kind, flag) != (RunSettings, "--condition") and flag not in ("--truth", "--out", "--record")
     ],
 )
 def test_every_setting_can_be_given_on_the_command_line(kind, flag):

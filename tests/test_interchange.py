@@ -23,7 +23,14 @@ from mueca.cli import main
 from mueca.config import ExportSettings, ImportSettings, TrainSettings
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.examples import draw_choice
-from mueca.interchange import DISCRIMINATOR_FILE, GENERATOR_FILE, Imported, export, import_reference, read_state
+from mueca.interchange import (
+    DISCRIMINATOR_FILE,
+    GENERATOR_FILE,
+    Imported,
+    export_reference,
+    import_reference,
+    read_state,
+)
 from mueca.nets import unet
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.pairs import read_split
@@ -118,7 +125,7 @@ def test_an_imported_run_is_learned_from_exactly_as_the_reference_would(
     theirs = reference.make_networks(width=4, seed=5, dropout=0.0)
     pair = (tensor_from_rgb(torch.from_numpy(x[first : first + 1])) for x in (pairs.conditions, pairs.targets))
     reference.make_step(*theirs)(*pair)
-    written = export(run, tmp_path / "out")
+    written = export_reference(run, tmp_path / "out")
     for file, net in zip((written.generator, written.discriminator), theirs, strict=True):
         start, reached, expected = load(files[0].parent / file.name), load(file), net.state_dict()
         for name, tensor in expected.items():
@@ -146,7 +153,7 @@ def test_an_export_of_weights_that_meant_something_else_is_refused(files, actor_
     import_reference(files[0], tmp_path / "run", ImportSettings(pairs=actor_pairs))
     monkeypatch.setattr(unet, "ARCHITECTURE", 9)
     with pytest.raises(InputError, match=r"has architecture 1, .* builds 9"):
-        export(tmp_path / "run", tmp_path / "out")
+        export_reference(tmp_path / "run", tmp_path / "out")
 
 
 def test_a_discriminator_that_is_not_named_is_drawn_from_the_seed(files, actor_pairs, narrow, tmp_path):
@@ -355,7 +362,7 @@ def test_a_file_as_big_as_a_house_is_not_opened(tmp_path):
 def test_a_run_is_exported_as_of_its_newest_checkpoint(files, actor_pairs, narrow, reference, tmp_path):
     run = tmp_path / "run"
     train(actor_pairs, run, TrainSettings(preset="paper", steps=2))
-    result = export(run, tmp_path / "out")
+    result = export_reference(run, tmp_path / "out")
     assert result.steps == 2
     theirs = reference.make_networks(width=4, dropout=0.0)
     theirs[0].load_state_dict(load(result.generator))
@@ -367,17 +374,17 @@ def test_a_run_is_exported_as_of_its_newest_checkpoint(files, actor_pairs, narro
 
 def test_a_run_with_another_generator_is_not_exported(actor_run, tmp_path):
     with pytest.raises(InputError, match=r"its generator isn't unet_256 with batch norm"):
-        export(actor_run, tmp_path / "out")
+        export_reference(actor_run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_run_or_has_no_checkpoint_is_not_exported(files, actor_pairs, narrow, tmp_path):
     with pytest.raises(InputError, match="no run folder"):
-        export(actor_pairs, tmp_path / "out")
+        export_reference(actor_pairs, tmp_path / "out")
     import_reference(files[0], tmp_path / "run", ImportSettings(pairs=actor_pairs))
     shutil.rmtree(tmp_path / "run" / CHECKPOINTS)
     with pytest.raises(InputError, match="holds no checkpoint yet"):
-        export(tmp_path / "run", tmp_path / "out")
+        export_reference(tmp_path / "run", tmp_path / "out")
 
 
 def test_fresh_alone_replaces_exported_files(files, actor_pairs, narrow, tmp_path):
@@ -386,9 +393,9 @@ def test_fresh_alone_replaces_exported_files(files, actor_pairs, narrow, tmp_pat
     out.mkdir()
     (out / DISCRIMINATOR_FILE).write_text("mine")
     with pytest.raises(OutputError, match=rf"{DISCRIMINATOR_FILE}: exists already.*--fresh"):
-        export(run, out)
+        export_reference(run, out)
     assert [p.name for p in out.iterdir()] == [DISCRIMINATOR_FILE]
-    export(run, out, ExportSettings(fresh=True))
+    export_reference(run, out, ExportSettings(fresh=True))
     assert load(out / DISCRIMINATOR_FILE)["model.0.weight"].shape == (4, 6, 4, 4)
 
 
@@ -396,4 +403,4 @@ def test_out_that_is_a_file_is_one_line(files, actor_pairs, narrow, tmp_path):
     import_reference(files[0], tmp_path / "run", ImportSettings(pairs=actor_pairs))
     (tmp_path / "out").write_text("x")
     with pytest.raises(OutputError, match="out"):
-        export(tmp_path / "run", tmp_path / "out")
+        export_reference(tmp_path / "run", tmp_path / "out")

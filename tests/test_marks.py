@@ -15,6 +15,7 @@ from mueca.marks import NEWSCODES, SYNTHETIC, UNMARKED, badge_in, composite, sta
 from mueca.pictures import encode_picture, write_picture
 from mueca.version import VERSION
 from mueca.video import VideoWriter
+from mueca.video.showing import VirtualCamera, Window
 
 SOURCES = sorted(Path(mueca.__file__).parent.rglob("*.py"))
 WRITERS = ("pictures.py", "video")
@@ -105,14 +106,16 @@ def test_an_unmarked_file_has_no_xmp_packet():
     assert xmp_packet(UNMARKED) is None
 
 
-@pytest.mark.parametrize("writer", [encode_picture, write_picture, VideoWriter])
+@pytest.mark.parametrize("writer", [encode_picture, write_picture, VideoWriter, VirtualCamera, Window.show])
 def test_no_writer_has_a_default_mark(writer):
     assert inspect.signature(writer).parameters["mark"].default is inspect.Parameter.empty
 
 
 WRITING_CALLS = {"imwrite", "imwritemulti", "imwriteanimation", "imencode", "imencodemulti", "imsave", "savefig"}
 WRITING_CALLS |= {"VideoWriter_fourcc", "mimwrite", "mimsave", "get_writer", "add_video", "add_figure"}
+WRITING_CALLS |= {"imshow"}
 WRITING_MODULES = {"av", "imageio", "skimage.io", "matplotlib", "moviepy", "png", "tifffile", "turbojpeg"}
+WRITING_MODULES |= {"tkinter", "pyvirtualcam", "PIL.ImageTk"}
 NOT_PICTURES = {"np", "torch", "safetensors.torch"}
 """Names whose .save() writes no picture."""
 
@@ -160,6 +163,10 @@ def stamps_what_it_logs(function: ast.FunctionDef) -> bool:
         "from skimage import io",
         "from matplotlib import pyplot as plt",
         "plt.savefig(path)",
+        "cv2.imshow('puppet', fake)",
+        "import tkinter",
+        "from PIL import ImageTk",
+        "import pyvirtualcam",
         "def log(board, fake):\n    board.add_image('fake', fake)",
     ],
 )

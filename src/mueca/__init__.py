@@ -1,7 +1,8 @@
 """mueca: a puppet from half a minute of video of one consenting person.
 
 Each command is one function of the same name: ``extract`` (``extract_all`` for several videos), ``coach``, ``train``,
-``drive``, ``evaluate``, ``convert``, ``import_reference`` (``mueca import``), ``export``, ``run``, ``demo``.
+``drive``, ``live`` (frame by frame: ``Reenactor``), ``evaluate``, ``convert``, ``import_reference`` (``mueca import``),
+``export``, ``run``, ``demo``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _HOME_OF = {
     "drive": "mueca.reenactment",
     "evaluate": "mueca.evaluation",
     "import_reference": "mueca.interchange",
-    "export": "mueca.interchange",
+    "live": "mueca.streaming",
+    "Reenactor": "mueca.reenactor",
+    "export": "mueca.exporting",
     "run": "mueca.pipeline",
     "demo": "mueca.showcase",
 }

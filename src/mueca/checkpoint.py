@@ -113,9 +113,19 @@ def load_generator(
 ) -> Painter:
     """Return the run's generator as a function from conditions to fakes, both RGB uint8 (N, 256, 256, 3).
 
-    For ``statistics`` see ``mueca.nets.painting``. Raises InputError where the run holds no generator that fits
-    its settings, or one of another architecture than is built now; a file from a stranger can at worst paint badly: no
-    code in it runs, and its sizes are checked against the networks of the settings before anything is read.
+    For ``statistics`` see ``mueca.nets.painting``. Raises InputError as ``load_network``.
+    """
+    net = load_network(run)
+    use_threads(threads)
+    return painter(net.to(choose_device(device)), statistics=statistics)
+
+
+def load_network(run: Path) -> nn.Module:
+    """Return the run's generator, on the CPU.
+
+    Raises InputError where the run holds none that fits its settings, or one of another architecture than is built
+    now; a file from a stranger can at worst paint badly: no code in it runs, and its sizes are checked against the
+    networks of the settings before anything is read.
     """
     record = read_run(run)
     preset = record.preset
@@ -128,9 +138,8 @@ def load_generator(
         raise InputError(f"{path}: there is none yet; train on with: mueca train PAIRS {run}")
     if _read_header(path) != wanted:
         raise InputError(f"{path}: holds another network than {run}'s settings say; train again or ask for the file")
-    use_threads(threads)
     net.load_state_dict(_tensors_of(path.read_bytes(), path), assign=True)
-    return painter(net.to(choose_device(device)), statistics=statistics)
+    return net
 
 
 def choose_device(name: DeviceName) -> torch.device:

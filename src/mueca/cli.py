@@ -23,6 +23,7 @@ from mueca.config import (
     DriveSettings,
     ExportSettings,
     ImportSettings,
+    LiveSettings,
     RunSettings,
     TrainSettings,
 )
@@ -153,9 +154,15 @@ def import_command(arguments: argparse.Namespace, settings: ImportSettings) -> N
 
 
 def export_command(arguments: argparse.Namespace, settings: ExportSettings) -> None:
-    from mueca.interchange import export
+    from mueca.exporting import export
 
     _print(summaries.of_export(export(arguments.run, arguments.out, settings)))
+
+
+def live_command(arguments: argparse.Namespace, settings: LiveSettings) -> None:
+    from mueca.streaming import live
+
+    live(arguments.run, settings)
 
 
 def run_command(arguments: argparse.Namespace, settings: RunSettings) -> None:
@@ -214,12 +221,19 @@ COMMANDS: dict[str, Command] = {
         drive_command,
         DriveSettings,
         (
-            Positional("run", "folder of a run"),
+            Positional("run", "folder of a run, or a file that export wrote"),
             Positional("video", "video of the driver"),
             Positional("out", "video to write, .mp4"),
         ),
         "paint the subject making the driver's expressions",
         "mueca drive run/ friend.mp4 out.mp4 --view compare",
+    ),
+    "live": Command(
+        live_command,
+        LiveSettings,
+        (Positional("run", "folder of a run, or a file that export wrote"),),
+        "drive the puppet with your own face, in a browser, as you move",
+        "mueca live puppet.onnx --open-browser",
     ),
     "evaluate": Command(
         evaluate_command,
@@ -248,9 +262,9 @@ COMMANDS: dict[str, Command] = {
     "export": Command(
         export_command,
         ExportSettings,
-        (Positional("run", "folder of a run"), Positional("out", "folder to write the files to")),
-        "write a run's networks as files of another program",
-        "mueca export run/ exported/ --format reference",
+        (Positional("run", "folder of a run"), Positional("out", "file to write, .onnx; --format reference: a folder")),
+        "write a run as one file that drives without PyTorch, or as the reference's files",
+        "mueca export run/ puppet.onnx",
     ),
     "run": Command(
         run_command,

@@ -73,10 +73,12 @@ def _require_length(name: str, value: float) -> None:
 
 DetectorName = Literal["yunet", "ssd", "hog"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+RuntimeName = Literal["auto", "onnxruntime", "openvino"]
 ConditionHalf = Literal["left", "right", "tagged", "input"]
 
 _DETECTOR_HELP = "face detector; when none is named: yunet, or hog where yunet's file can't be had"
 _MIN_SCORE_HELP = "least confidence of a face; when not named: yunet 0.7, ssd 0.8, hog 0.0"
+_RUNTIME_HELP = "what computes an exported file; auto: the faster of those installed, by a short trial"
 _MODELS_HELP = "folder of the detectors' files; when not named: $MUECA_MODELS, or the download cache"
 _DEVICE_HELP = "where the networks run; auto takes the GPU if there is one"
 _THREADS_HELP = "threads for the networks on the CPU; when not named: PyTorch's choice"
@@ -220,12 +222,62 @@ class DriveSettings:
     device: DeviceName = setting("auto", _DEVICE_HELP)
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
     workers: int | None = setting(None, _WORKERS_HELP, metavar="N")
+    runtime: RuntimeName = setting("auto", _RUNTIME_HELP)
 
     def __post_init__(self) -> None:
         parse_face(self.driver_face)
         _require_min_score(self.min_score)
         _require_threads(self.threads)
         _require_workers(self.workers)
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How ``live`` serves the puppet on this machine."""
+
+    port: int = setting(0, "port of the local page; 0: any that is free", metavar="N")
+    open_browser: bool = setting(False, "open the page in this machine's browser")
+    recordings: Path = setting(Path(), "folder for what a button or a key records", metavar="FOLDER")
+    input: Path | None = setting(
+        None, "a video drives, as fast as it was filmed, and there is no page; its sound is left out", metavar="VIDEO"
+    )
+    camera: int | None = setting(
+        None, "this machine's camera of that number, from 0 on, drives, and there is no page", metavar="N"
+    )
+    window: bool = setting(
+        False, "show the puppet in a window, and no page; without --input, camera 0 drives if none is named"
+    )
+    record: Path | None = setting(None, "without a page: record all of it to this file, .mp4", metavar="FILE")
+    virtual_camera: bool = setting(
+        False, "be a camera that other programs can choose, with a page or without; needs pyvirtualcam"
+    )
+    driver_face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
+    detector: DetectorName | None = setting(None, _DETECTOR_HELP)
+    min_score: float | None = setting(None, _MIN_SCORE_HELP)
+    models: Path | None = setting(None, _MODELS_HELP)
+    device: DeviceName = setting("auto", _DEVICE_HELP)
+    threads: int | None = setting(None, _THREADS_HELP, metavar="N")
+    runtime: RuntimeName = setting("auto", _RUNTIME_HELP)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.port <= 65535, "port", self.port, "from 0 to 65535")
+        _require(self.camera is None or 0 <= self.camera <= 99, "camera", self.camera, "from 0 to 99")
+        if self.input is not None and self.camera is not None:
+            raise SettingsError(f"--input {self.input} and --camera {self.camera} contradict each other; name one")
+        if self.record is not None and self.has_page:
+            raise SettingsError(
+                f"--record {self.record}: the page has a button for it; name --input, --camera or --window as well"
+            )
+        if not self.has_page and (self.port or self.open_browser):
+            raise SettingsError("--port and --open-browser are for the page: leave out --input, --camera and --window")
+        parse_face(self.driver_face)
+        _require_min_score(self.min_score)
+        _require_threads(self.threads)
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the driver comes by a browser."""
+        return self.input is None and self.camera is None and not self.window
 
 
 @dataclass(frozen=True)
@@ -302,8 +354,13 @@ class ImportSettings:
 class ExportSettings:
     """How ``export`` writes a run's networks for other programs."""
 
-    format: Literal["reference"] = setting(
-        "reference", "reference: the files of the reference PyTorch implementation, for runs of preset paper"
+    format: Literal["onnx", "reference"] = setting(
+        "onnx",
+        "onnx: one file that drives without PyTorch; reference: a folder with the reference PyTorch implementation's "
+        "files, for runs of preset paper",
+    )
+    pairs: Path | None = setting(
+        None, "pairs folder to check the onnx file on, if it is no longer where the run was trained"
     )
     fresh: bool = setting(False, "replace what an earlier export wrote")
 

@@ -67,8 +67,8 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What ``export`` wrote, and of which step."""
+class ReferenceFiles:
+    """What ``export_reference`` wrote, and of which step."""
 
     generator: Path
     discriminator: Path
@@ -104,7 +104,7 @@ def import_reference(
     )
 
 
-def export(run: Path, out: Path, settings: ExportSettings | None = None) -> Exported:
+def export_reference(run: Path, out: Path, settings: ExportSettings | None = None) -> ReferenceFiles:
     """Write the run's newest checkpoint as ``OUT/latest_net_G.pth`` and ``latest_net_D.pth`` for the reference.
 
     Raises InputError where the run has no checkpoint, or its networks are not the reference's or not as they are built
@@ -128,7 +128,7 @@ def export(run: Path, out: Path, settings: ExportSettings | None = None) -> Expo
     }
     for path, state in states.items():
         _write_state(path, state)
-    return Exported(generator, discriminator, checkpoint.steps)
+    return ReferenceFiles(generator, discriminator, checkpoint.steps)
 
 
 def read_state(path: Path) -> State:

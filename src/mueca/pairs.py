@@ -91,6 +91,12 @@ class Pairs:
     charts: Array | None = None
     """(N, 4, GRID, GRID) float32, see ``mueca.face.charts``; None: not known, or not needed."""
 
+    def taken(self, rows: Array) -> Pairs:
+        """Return the pairs of these rows."""
+        charts = None if self.charts is None else self.charts[rows]
+        names = tuple(self.names[row] for row in rows)
+        return Pairs(self.conditions[rows], self.targets[rows], self.frame_index[rows], names, charts)
+
 
 @dataclass(frozen=True)
 class PairFiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from mueca.marks import Box, Mark, Picture, stamp, xmp_packet
 
 MAX_PIXELS = 64_000_000
 """A picture of 64 megapixels takes 192 MB; phones make up to 50, a PNG of a few kilobytes can declare billions."""
+MAX_FRAME_PX = 2048
+"""A side of a camera's frame; the page sends 640 x 480."""
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -47,6 +50,21 @@ def read_picture(path: Path) -> Picture:
         raise InputError(_too_large(path)) from error
     except _DECODER_ERRORS as error:
         raise InputError(f"{path}: {_why_unreadable(path, error)}") from error
+
+
+def decode_frame(data: bytes) -> Picture:
+    """Return a camera's JPEG as RGB uint8 (H, W, 3); raises InputError at anything else, or more than MAX_FRAME_PX."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+            size = picture.size
+    except (*_DECODER_ERRORS, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError("frame: is no JPEG, or a damaged one") from error
+    if max(size) > MAX_FRAME_PX:
+        raise InputError(f"frame: is {size[0]} x {size[1]}; send at most {MAX_FRAME_PX} pixels a side")
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise InputError("frame: is no JPEG, or a damaged one")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:

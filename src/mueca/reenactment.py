@@ -15,8 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from mueca import metrics
-from mueca.config import SIZE_PX, DriveSettings, to_json
+from mueca.config import SIZE_PX, DeviceName, DriveSettings, RuntimeName, to_json
 from mueca.errors import MuecaError, OutputError
+from mueca.exported import Exported, is_exported
 from mueca.face.charts import borrowed_views, charts_of
 from mueca.face.condition import draw_condition
 from mueca.face.crop import apply_transform, crop_transforms, cut_crop
@@ -73,7 +74,7 @@ VIEWS: dict[str, tuple[str, ...]] = {"result": ("fake",), "compare": ("driver", 
 """The pictures that stand side by side in each view."""
 
 
-class Reenactor:
+class ClipReenactor:
     """Paints the subject with the face of one driver; pictures in, pictures out."""
 
     driver: FaceModel
@@ -172,27 +173,27 @@ def drive(
     generator: Painter | None = None,
     show_progress: bool = False,
 ) -> DriveSummary:
-    """Write to ``out`` (.mp4) the run's subject making the expressions of the face in ``video``.
+    """Write to ``out`` (.mp4) the subject making the expressions of the face in ``video``.
 
-    Timing and sound are the driver's. ``generator`` stands in for the run's own. A frame without a face repeats the
-    last good picture; the frames before the first face show its first pose. What the summary tells is written beside
-    the video, as ``out`` with the suffix .json. Raises InputError where the run or the video can't be used, and
-    OutputError where ``out`` can't be written.
+    ``run`` is a run's folder, or a file that ``export`` wrote. Timing and sound are the driver's. ``generator`` stands
+    in for the run's own. A frame without a face repeats the last good picture; the frames before the first face show
+    its first pose. What the summary tells is written beside the video, as ``out`` with the suffix .json. Raises
+    InputError where the run or the video can't be used, and OutputError where ``out`` can't be written.
     """
     settings = settings or DriveSettings()
-    subject = read_subject(run)
+    subject, paint = open_puppet(run, device=settings.device, threads=settings.threads, runtime=settings.runtime)
+    generator = generator or paint
     reader = VideoReader(video)
     if out.exists() and out.samefile(video):
         raise OutputError(f"{out}: is the driver's own video; name another output")
     _require_free(_report_path(out))
     tiles = VIEWS[settings.view]
     writer = VideoWriter(out, size_px=(len(tiles) * SIZE_PX, SIZE_PX), mark=_mark(tiles), sound=video)
-    generator = generator or load_generator(run, device=settings.device, threads=settings.threads)
     detector = make_detector(settings.detector, models=settings.models, min_score=settings.min_score)
 
     following = {"face": settings.driver_face, "workers": settings.workers, "show_progress": show_progress}
     track = follow_video(reader, detector, **following)
-    reenactor = Reenactor(generator, subject, track, retarget=settings.retarget)
+    reenactor = ClipReenactor(generator, subject, track, retarget=settings.retarget)
     ruler = LandmarkRuler(detector, LandmarkPredictor())
     meter = LeakMeter(ruler.find, every=-(-len(track.frame_index) // LEAK_FRAMES))
     shortfall = reader.shortfall
@@ -241,6 +242,17 @@ def _write_report(report: Path, summary: DriveSummary, settings: DriveSettings) 
         raise cannot_write(report, error) from error
 
 
+def open_puppet(run: Path, *, device: DeviceName, threads: int | None, runtime: RuntimeName) -> tuple[Subject, Painter]:
+    """Return the subject and the generator of a run's folder, or of a file that ``export`` wrote.
+
+    Raises InputError where they can't be used.
+    """
+    if is_exported(run):
+        exported = Exported(run, runtime=runtime, threads=threads)
+        return exported.facts.subject, exported
+    return read_subject(run), load_generator(run, device=device, threads=threads)
+
+
 def load_generator(run: Path, *, device: str, threads: int | None) -> Painter:
     """Return the run's generator; raises MuecaError where PyTorch is not installed."""
     try:
@@ -261,7 +273,7 @@ def _mark(tiles: tuple[str, ...]) -> Mark:
 
 
 def _paint_all(
-    reenactor: Reenactor,
+    reenactor: ClipReenactor,
     frames: Iterable[TimedImage],
     writer: VideoWriter,
     tiles: tuple[str, ...],

@@ -130,21 +130,29 @@ def read_known(run: Path) -> Subject | Undrivable:
         values = json.loads(path.read_text(encoding="utf-8"))
         if "landmarks_mean" in values:
             raise InputError(f"{path}: an older mueca learned the subject's shape; train again with --fresh")
-        if "undrivable" in values:
-            return _require_shape(from_json(Undrivable, values))
-        subject = from_json(Subject, values)
-        _require_face(subject.face)
-        _require_gaze(subject.gaze)
-        _require_movements(subject.movements)
-        if subject.atlas:
-            _require_atlas(subject.atlas)
-        _require_rule(subject.rule)  # a foreign rule fails here, not while driving
+        return subject_from_json(values)
     except FileNotFoundError as error:
         raise InputError(
             f"{run}: is no run folder (it has no {SUBJECT}); make one with: mueca train PAIRS RUN"
         ) from error
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
         raise InputError(f"{path}: can't be read ({error}); train the run again") from error
+
+
+def subject_from_json(values: dict[str, Any]) -> Subject | Undrivable:
+    """Return what ``write_subject`` wrote.
+
+    Raises ValueError, TypeError or SettingsError at what it can't have written.
+    """
+    if "undrivable" in values:
+        return _require_shape(from_json(Undrivable, values))
+    subject = from_json(Subject, values)
+    _require_face(subject.face)
+    _require_gaze(subject.gaze)
+    _require_movements(subject.movements)
+    if subject.atlas:
+        _require_atlas(subject.atlas)
+    _require_rule(subject.rule)  # a foreign rule fails here, not while driving
     return subject
 
 

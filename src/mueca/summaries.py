@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mueca.conversion import Conversion
     from mueca.evaluation import Comparison, Driven, Metrics, Score
     from mueca.evaluation.scores import Report as RunReport
-    from mueca.interchange import Exported, Imported
+    from mueca.exporting import ExportedFile
+    from mueca.interchange import Imported, ReferenceFiles
     from mueca.pairs import Manifest
     from mueca.reenactment import DriveSummary
     from mueca.training import TrainResult
@@ -94,8 +95,17 @@ def of_import(result: Imported, settings: ImportSettings) -> list[str]:
     return [*lines, f"next: mueca evaluate {result.run}; {train}"]
 
 
-def of_export(result: Exported) -> list[str]:
-    """Return what was written."""
+def of_export(result: ExportedFile | ReferenceFiles) -> list[str]:
+    """Return what was written, and how far a file's fakes are from PyTorch's."""
+    from mueca.exporting import ExportedFile
+
+    if isinstance(result, ExportedFile):
+        parity = result.parity
+        return [
+            f"wrote {result.path} ({result.num_bytes / 1e6:.1f} MB), as of step {result.steps}",
+            f"on {parity.num_conditions} held-out conditions it paints as PyTorch does: largest difference "
+            f"{parity.largest} of 255 levels, mean {parity.mean:.4f}",
+        ]
     return [f"wrote {result.generator} and {result.discriminator.name}, as of step {result.steps}"]
 
 

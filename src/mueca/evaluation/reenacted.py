@@ -27,7 +27,7 @@ from mueca.face.track import Track
 from mueca.files import sha256_of
 from mueca.painter import Painter
 from mueca.pairs import Pairs
-from mueca.reenactment import LeakMeter, Painted, Reenactor
+from mueca.reenactment import ClipReenactor, LeakMeter, Painted
 from mueca.subject import Subject, read_subject
 from mueca.video import VideoReader
 
@@ -92,7 +92,7 @@ def follow_driver(
     by = driven_by(settings)
     subject, video = read_subject(run), VideoReader(settings.driver)
     track = follow_video(video, reader.detector, face=settings.driver_face, show_progress=show_progress)
-    reenactor = Reenactor(paint, subject, track)
+    reenactor = ClipReenactor(paint, subject, track)
     rows = chosen_rows(track)
     truths = _truths(settings, reader, subject, track, show_progress) if settings.truth else None
     if truths is not None:
@@ -190,7 +190,7 @@ def _truths(
 
 
 def _perform(
-    reenactor: Reenactor,
+    reenactor: ClipReenactor,
     video: VideoReader,
     track: Track,
     rows: Array,

@@ -36,12 +36,54 @@ def crop_transforms(landmarks: Array, frame_index: Array, shot: Array, fps: floa
     ``frame_index`` and ``shot`` (N,) are the frames' numbers and those of their shots: across a cut nothing is
     smoothed. Pixel centres have whole coordinates in both pictures; a crop is SIZE_PX wide.
     """
-    centre = landmarks.mean(axis=1)  # (N, 2)
-    size = np.sqrt(((landmarks - centre[:, None]) ** 2).sum(-1).mean(-1))  # (N,)
+    centre, size = _place(landmarks)
     centre = smooth_slowly(centre, frame_index, shot, rule.sigma_centre_s * fps)
     size = smooth_slowly(size, frame_index, shot, rule.sigma_size_s * fps)
+    return _transforms(centre, size, rule)
+
+
+class CropFollower:
+    """Places the crop around a face as its landmarks come, without looking ahead."""
+
+    def __init__(self, rule: CropRule) -> None:
+        self._rule = rule
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: the next crop is placed by its own landmarks."""
+        self._centre, self._size, self._last_s = np.zeros(2), 0.0, None
+
+    def follow(self, landmarks: Array, timestamp_s: float) -> Array:
+        """Return ``frame_from_crop`` (3, 3) for landmarks (68, 2) in frame pixels."""
+        centres, sizes = _place(landmarks[None])
+        if self._last_s is None:
+            self._centre, self._size = centres[0], sizes[0]
+        else:
+            passed_s = max(timestamp_s - self._last_s, 0.0)
+            by_centre, by_size = (
+                -np.expm1(-passed_s / (CAUSAL_SHARE * sigma_s))
+                for sigma_s in (self._rule.sigma_centre_s, self._rule.sigma_size_s)
+            )
+            self._centre = self._centre + by_centre * (centres[0] - self._centre)
+            self._size = self._size + by_size * (sizes[0] - self._size)
+        self._last_s = timestamp_s
+        return _transforms(self._centre[None], np.array([self._size]), self._rule)[0]
+
+
+CAUSAL_SHARE = 0.5
+"""Of the rule's sigmas: what follows without looking ahead lags, and must follow the faster."""
+
+
+def _place(landmarks: Array) -> tuple[Array, Array]:
+    """Return the faces' centres (N, 2) and sizes (N,)."""
+    centre = landmarks.mean(axis=1)
+    return centre, np.sqrt(((landmarks - centre[:, None]) ** 2).sum(-1).mean(-1))
+
+
+def _transforms(centre: Array, size: Array, rule: CropRule) -> Array:
+    """Return ``frame_from_crop`` (N, 3, 3) for centres (N, 2) and sizes (N,) of faces."""
     scale = rule.side * size / SIZE_PX  # frame pixels in a crop pixel
-    transforms = np.zeros((len(landmarks), 3, 3))
+    transforms = np.zeros((len(size), 3, 3))
     transforms[:, 0, 0] = transforms[:, 1, 1] = scale
     transforms[:, 2, 2] = 1.0
     transforms[:, :2, 2] = centre - np.stack([0 * size, rule.up * size], -1) - scale[:, None] * (SIZE_PX - 1) / 2
