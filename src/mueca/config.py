@@ -92,7 +92,7 @@ _CONDITION_HELP = (
 )
 LONGEST = 1e12
 """Epochs, steps or seconds: beyond all use, and still exact as a float."""
-_PRESETS_LENGTH_HELP = "when no length is named: 10 minutes for small, 50 epochs for paper"
+_PRESETS_LENGTH_HELP = "when no length is named: 10 minutes for small and live, 50 epochs for paper"
 
 
 LengthKind = Literal["epochs", "steps", "budget"]
@@ -161,7 +161,9 @@ class CoachSettings:
 class TrainSettings:
     """How ``train`` learns. At most one of epochs, steps and budget; none: the preset's own length."""
 
-    preset: Literal["small", "paper"] = setting("small", "networks and schedule; see docs/experiments.md")
+    preset: Literal["small", "live", "paper"] = setting(
+        "small", "networks and schedule: small, live (half of the work a picture, for a camera) or paper (pix2pix)"
+    )
     epochs: int | None = setting(
         None,
         f"train for N passes over the training pairs; not with --steps or --budget; {_PRESETS_LENGTH_HELP}",

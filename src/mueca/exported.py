@@ -87,7 +87,7 @@ class Exported:
         self._infer = given[self.runtime]
 
     def __call__(self, conditions: Array, charts: Array | None = None) -> Array:
-        """Return fakes for conditions, both RGB uint8 (N, SIZE_PX, SIZE_PX, 3); see ``mueca.reenactment.Painter``."""
+        """Return fakes for conditions, both RGB uint8 (N, SIZE_PX, SIZE_PX, 3); see ``mueca.painter.Painter``."""
         if self._has_charts and charts is None:
             raise ValueError("a generator with textures paints with charts alone: see mueca.face.charts")
         given = [conditions, charts] if self._has_charts else [conditions]

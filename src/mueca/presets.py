@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mueca.config import LONGEST, SIZE_PX, LengthKind
@@ -130,3 +130,5 @@ PRESETS: dict[str, Preset] = {
         length=600,
     ),
 }
+PRESETS["live"] = replace(PRESETS["small"], width_generator=32)
+"""For a camera: half of the work of ``small`` for each picture; docs/experiments.md tells what that costs."""
