@@ -185,6 +185,7 @@ def test_fewer_than_twenty_usable_frames_are_refused_with_their_number(actor_cli
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # minutes, beside other tests
 def test_an_hours_video_takes_less_than_a_gigabyte_at_any_time(actor_clip, models, tmp_path):
     """Parent and workers together, pages that they share counted as often as they are mapped."""
     few = [cv2.resize(frame.image, (192, 192), interpolation=cv2.INTER_AREA) for frame in VideoReader(actor_clip)]

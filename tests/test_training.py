@@ -757,6 +757,16 @@ def test_a_full_disk_elsewhere_is_one_line_too(pairs, tmp_path, monkeypatch, at)
         train(pairs, tmp_path / "run", TrainSettings(steps=2))
 
 
+@pytest.mark.parametrize("name", [lambda run: os.fsencode(run / "file"), lambda run: None, lambda run: 5])
+def test_a_disk_that_names_a_file_by_bytes_or_by_number_is_one_line_too(pairs, tmp_path, monkeypatch, name):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", name(tmp_path / "run"))
+
+    monkeypatch.setattr(training, "write_run", full)
+    with pytest.raises(OutputError, match=r"/run(/file)?: can't be written \(No space left on device\)"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2))
+
+
 @pytest.mark.parametrize("at", [(training, "write_run"), (journal, "save_checkpoint")])
 def test_a_full_disk_in_a_fresh_run_says_that_it_goes_on_without_fresh(pairs, tmp_path, monkeypatch, at):
     def full(*_):

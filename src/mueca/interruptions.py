@@ -6,6 +6,7 @@ The last checkpoint stays.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 import threading
@@ -39,12 +40,17 @@ def disk_explained(run: Path, *, fresh: bool) -> Iterator[None]:
             raise
         raise OutputError(f"{error}{without}") from error.__cause__
     except OSError as error:
-        place = Path(error.filename or run)
+        place = _place_of(error) or run
         if error.errno not in _A_DISK_SAYS or not place.resolve().is_relative_to(run.resolve()):
             raise
         raise OutputError(
             f"{place}: can't be written ({error.strerror}); make room and run the same command again{without}"
         ) from error
+
+
+def _place_of(error: OSError) -> Path | None:
+    """Return what the error is about; the system names it by text, by bytes, or by the number of an open file."""
+    return None if error.filename is None or isinstance(error.filename, int) else Path(os.fsdecode(error.filename))
 
 
 @contextmanager
