@@ -42,8 +42,9 @@ from mueca.video import VideoReader
 
 SIZE_PX = (640, 480)
 MOST_UNDER_WAY = 3
-"""As the page. Where painting takes 60 ms: one came back after 66 ms, 9.9 a second; two after 138 ms, 10.9 a second;
-three, of which the server leaves out the one that waited when a newer one comes, after 106 ms, 13.1 a second."""
+"""As the page. Two runs of 15 s each, on two cores that others used as well, where a frame took 60 to 70 ms: one came
+back after 63 and 69 ms, 10.2 and 9.5 a second; two after 131 and 145 ms, 11.5 and 10.3; three, of which the server
+leaves out the one that waited when a newer one comes, after 93 and 119 ms, 14.6 and 11.6. More were not tried."""
 WARM_UP_S = 5.0
 STAGES = ("decode", "follow", "retarget", "paint", "encode", "all")
 _QUALITY = 80
