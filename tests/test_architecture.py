@@ -44,7 +44,7 @@ def test_every_command_is_a_function_of_the_same_name_however_often_it_is_asked_
         "import mueca\n"
         "for _ in range(2):\n"
         "    for name in ('extract', 'train', 'drive', 'evaluate', 'run', 'demo', 'coach', 'convert', 'extract_all',\n"
-        "        'import_reference', 'export'):\n"
+        "        'import_reference', 'export', 'live'):\n"
         "        assert type(getattr(mueca, name)).__name__ == 'function', name"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -161,6 +161,11 @@ def test_a_newer_file_asks_for_a_newer_mueca(exports, tmp_path):
         Exported(path)
 
 
+def test_facts_that_a_later_mueca_adds_do_not_keep_an_earlier_one_from_painting(exports, tmp_path):
+    path = with_facts(exports["small"], tmp_path / "later.onnx", origin={"clip": "me.mp4"})
+    assert Exported(path).facts == Exported(exports["small"]).facts
+
+
 @pytest.mark.parametrize(
     "facts", [{"subject": {}}, {"steps": "many"}, {"kind": "else"}, {"subject": {"undrivable": "x"}}]
 )

@@ -20,10 +20,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from mueca.config import SIZE_PX, LiveSettings
-from mueca.errors import MuecaError
+from mueca.errors import MuecaError, OutputError
 from mueca.streaming import serving, starting
 from mueca.streaming.session import HEADER
-from mueca.video import VideoReader
+from mueca.video import VideoReader, VideoWriter
 
 HOST = "127.0.0.1"
 
@@ -172,6 +172,48 @@ def test_a_recording_is_kept_when_the_visitor_just_leaves(server):
     assert len(list(VideoReader(path))) == 1
 
 
+def test_a_recording_without_a_frame_leaves_nothing_and_no_complaint(server):
+    with server.visit() as visitor:
+        told(visitor, do="record", on=True)
+    with server.visit() as again:
+        again.send(frame(60))
+        again.recv(timeout=10)
+    assert not list(server.recordings.iterdir())
+
+
+def test_a_recording_that_fails_is_told_and_the_puppet_goes_on(server, monkeypatch):
+    def full(*_: object) -> None:
+        raise OutputError("film.mp4: can't be written (No space left on device)")
+
+    with server.visit() as visitor:
+        assert told(visitor, do="record", on=True)["recording"]
+        with monkeypatch.context() as patch:
+            patch.setattr(VideoWriter, "write", full)
+            visitor.send(frame(60))
+            answer = json.loads(visitor.recv(timeout=10))
+        assert answer["error"].endswith("(No space left on device)")
+        assert not answer["recording"]
+        visitor.send(frame(70))
+        assert abs(int(picture(visitor.recv(timeout=10))[0, 0, 0]) - 70) < 4
+        assert told(visitor, do="record", on=True)["recording"]  # once there is room again
+        told(visitor, do="record", on=False)
+
+
+def test_a_visitor_who_reads_slowly_gets_the_newest_picture_and_the_server_keeps_no_others(server):
+    server.reenactor.is_noisy = True  # 0.1 MB a picture: the system's own buffers fill soon
+    sent = 400
+    with server.visit() as visitor:
+        for number in range(sent):
+            visitor.send(frame(50, sent_ms=float(number)))
+            time.sleep(0.005)
+        painted = len(server.reenactor.painted)
+        assert painted < sent // 2
+        newest = max(HEADER.unpack_from(visitor.recv(timeout=10))[0] for _ in range(painted))
+        while newest < sent - 1:
+            newest = HEADER.unpack_from(visitor.recv(timeout=10))[0]
+        assert len(server.reenactor.painted) <= painted + 2
+
+
 @pytest.mark.parametrize("wrong", [{"token": "guess"}, {"token": ""}, {"origin": "http://evil.example"}])
 def test_a_stranger_gets_nothing(server, wrong):
     with server.visit(**wrong) as visitor, pytest.raises(ConnectionClosed) as caught:
@@ -215,6 +257,36 @@ def test_a_second_visitor_is_refused_politely_until_the_first_one_leaves(server)
             except ConnectionClosed:
                 time.sleep(0.05)
     pytest.fail("the seat stayed taken")
+
+
+def test_a_bug_ends_the_connection_and_not_the_server(server, monkeypatch):
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with server.visit() as visitor, pytest.raises(ConnectionClosed), monkeypatch.context() as patch:
+        patch.setattr(server.reenactor, "paint", stumble)
+        visitor.send(frame(60))
+        visitor.recv(timeout=10)
+    with server.visit() as again:
+        again.send(frame(70))
+        assert picture(again.recv(timeout=10)).shape[0] == SIZE_PX
+
+
+def test_who_leaves_while_a_picture_is_painted_leaves_a_whole_recording(server):
+    with server.visit() as visitor:
+        told(visitor, do="record", on=True)
+        visitor.send(frame(60))
+        visitor.recv(timeout=10)
+        server.reenactor.takes_s = 0.5
+        visitor.send(frame(90))
+        time.sleep(0.1)
+    server.reenactor.takes_s = 0.0
+    with server.visit() as again:  # only when the other one's session is closed
+        again.send(frame(70))
+        again.recv(timeout=10)
+    (path,) = server.recordings.iterdir()
+    levels = [int(one.image[0, 0].mean()) for one in VideoReader(path)]
+    assert np.abs(np.array(levels) - (60, 90)).max() < 6
 
 
 @pytest.mark.parametrize("garbage", [b"", b"12345678", struct.pack("<d", 0.0) + b"\xff\xd8\xff" * 40, frame(9)[:200]])

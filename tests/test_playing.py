@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from PIL import ImageGrab
 from puppets import Grey
 
 from mueca.config import SIZE_PX, LiveSettings
@@ -327,3 +331,36 @@ def test_a_window_shows_the_badge(monkeypatch):
     shown = np.frombuffer(made[0][len(header) :], np.uint8).reshape(512, 512, 3)
     assert (shown[-40:, :180].astype(int) < 160).mean() > 0.3
     assert (shown[:400] == 200).all()
+
+
+XVFB = shutil.which("Xvfb")
+
+
+@pytest.fixture
+def desktop(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A desktop that nobody sees."""
+    read, write = os.pipe()
+    command = [XVFB, "-displayfd", str(write), "-screen", "0", "800x700x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as told:
+        name = f":{told.readline().strip()}"
+    monkeypatch.setenv("DISPLAY", name)
+    yield name
+    server.terminate()
+    server.wait(timeout=20)
+
+
+@pytest.mark.skipif(XVFB is None, reason="needs Xvfb: apt-get install xvfb")
+def test_on_a_real_desktop_the_picture_and_its_badge_are_seen(desktop):
+    pytest.importorskip("tkinter")
+    with Window("title") as window:
+        window.show(np.full((SIZE_PX, SIZE_PX, 3), (200, 60, 20), np.uint8), SYNTHETIC)
+        window.tell("hello")
+        window.keys()
+        seen = np.asarray(ImageGrab.grab(xdisplay=desktop).convert("RGB")).astype(int)
+    plain = np.abs(seen - (200, 60, 20)).max(axis=2) < 3
+    rows, columns = np.nonzero(plain)
+    shown = plain[rows.min() : rows.min() + 512, columns.min() : columns.min() + 512]
+    assert shown[:400].all()
+    assert (~shown[-40:, :180]).mean() > 0.3

@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,9 @@ class Facts:
     consent: dict[str, Any] | None
     """The subject's consent record, as the run holds it; None: it holds none."""
     subject: Subject
+
+
+_FACTS = {field.name for field in fields(Facts)}
 
 
 class Exported:
@@ -163,7 +166,8 @@ def _facts_in(path: Path, metadata: dict[str, str]) -> Facts:
         subject = subject_from_json(values.pop("subject"))
         if not isinstance(subject, Subject):
             raise ValueError("its subject can't be driven")
-        return from_json(Facts, values | {"subject": subject})
+        known = {name: value for name, value in values.items() if name in _FACTS}  # a later mueca may tell more
+        return from_json(Facts, known | {"subject": subject})
     except KeyError as error:
         raise InputError(
             f"{path}: is no export of mueca (it lacks {error}); make one with: mueca export RUN"

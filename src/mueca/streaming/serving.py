@@ -11,6 +11,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def make_app(begin: Callable[[], Session], *, token: str, port: int, say: Callab
 
     hosts = {f"{HOST}:{port}", f"localhost:{port}"}
     seat = asyncio.Lock()
+    worker = ThreadPoolExecutor(1, thread_name_prefix="puppet")
+    """Where the session works: what it does goes one by one."""
 
     def is_welcome(connection: Request | WebSocket) -> bool:
         given = connection.query_params.get("token", "")
@@ -109,7 +112,7 @@ def make_app(begin: Callable[[], Session], *, token: str, port: int, say: Callab
             await websocket.close(BUSY, "the puppet is taken: somebody has it open in another window")
         else:
             try:
-                await _serve(websocket, begin(), say)
+                await _serve(websocket, begin, worker, say)
             finally:
                 seat.release()
 
@@ -125,25 +128,34 @@ async def _is_seated(seat: asyncio.Lock) -> bool:
     return True
 
 
-async def _serve(websocket: Any, session: Session, say: Callable[[str], object]) -> None:
+async def _serve(websocket: Any, begin: Callable[[], Session], worker: Executor, say: Callable[[str], object]) -> None:
     """Answer a visitor's frames, the newest first, and carry out their orders, until they leave."""
-    newest = _Newest(session)
     loop = asyncio.get_running_loop()
-    answering = asyncio.create_task(_answer(websocket, session, newest))
+    session = await loop.run_in_executor(worker, begin)
+    newest = _Newest(session)
+    tasks = [
+        asyncio.create_task(work) for work in (_receive(websocket, newest), _answer(websocket, session, newest, worker))
+    ]
     try:
-        while (message := await websocket.receive())["type"] != "websocket.disconnect":
-            if (frame := message.get("bytes")) is not None:
-                newest.put(frame)
-            elif (text := message.get("text")) is not None:
-                newest.order(text)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # a bug ends the connection
     finally:
-        answering.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await answering
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         try:
-            await loop.run_in_executor(None, session.close)
+            await loop.run_in_executor(worker, session.close)  # after what is being painted
         except MuecaError as error:
             say(str(error))
+
+
+async def _receive(websocket: Any, newest: _Newest) -> None:
+    while (message := await websocket.receive())["type"] != "websocket.disconnect":
+        if (frame := message.get("bytes")) is not None:
+            newest.put(frame)
+        elif (text := message.get("text")) is not None:
+            newest.order(text)
 
 
 class _Newest:
@@ -172,20 +184,23 @@ class _Newest:
         return frame, orders
 
 
-async def _answer(websocket: Any, session: Session, newest: _Newest) -> None:
+async def _answer(websocket: Any, session: Session, newest: _Newest, worker: Executor) -> None:
+    from starlette.websockets import WebSocketDisconnect
+
     loop = asyncio.get_running_loop()
-    while True:
-        frame, orders = await newest.get()
-        for order in orders:
-            await websocket.send_text(json.dumps(await loop.run_in_executor(None, _carry_out, session, order)))
-        if frame is None:
-            continue
-        try:
-            answer = await loop.run_in_executor(None, session.answer, frame)
-        except MuecaError as error:
-            await websocket.send_text(json.dumps({"error": str(error), "answers": "frame"} | _state(session)))
-        else:
-            await websocket.send_bytes(answer)
+    with contextlib.suppress(WebSocketDisconnect):  # they left while it was painted
+        while True:
+            frame, orders = await newest.get()
+            for order in orders:
+                await websocket.send_text(json.dumps(await loop.run_in_executor(worker, _carry_out, session, order)))
+            if frame is None:
+                continue
+            try:
+                answer = await loop.run_in_executor(worker, session.answer, frame)
+            except MuecaError as error:
+                await websocket.send_text(json.dumps({"error": str(error), "answers": "frame"} | _state(session)))
+            else:
+                await websocket.send_bytes(answer)
 
 
 def _carry_out(session: Session, order: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
-const MOST_IN_FLIGHT = 2; // one is looked at while the next one travels; more would only be late
+const MOST_IN_FLIGHT = 3; // one is painted, one waits, and a newer one takes its place: see benchmarks/live.py
 const SHORT_SIDE_PX = 480, QUALITY = 0.8, HEADER_BYTES = 33;
 const camera = $("camera"), puppet = $("puppet"), context = puppet.getContext("2d");
 const still = document.createElement("canvas");
