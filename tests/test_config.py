@@ -230,7 +230,7 @@ def test_the_three_lengths_say_that_they_exclude_each_other_and_what_holds_witho
         if field.name in ("epochs", "steps", "budget"):
             others = {"--epochs", "--steps", "--budget"} - {f"--{field.name}"}
             assert all(other in field.metadata["help"] for other in others)
-            assert "10 minutes for small, 50 epochs for paper" in field.metadata["help"]
+            assert "10 minutes for small and live, 50 epochs for paper" in field.metadata["help"]
     lengths = [(preset.length_kind, preset.length) for preset in (PRESETS["small"], PRESETS["paper"])]
     assert lengths == [("budget", 600), ("epochs", 50)]
 

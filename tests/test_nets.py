@@ -55,7 +55,7 @@ PAINTED_BY_WAVES = {
 """By preset and architecture: what a generator whose weights are waves paints at some places."""
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["small", "paper"])  # the network of live is that of small
 def test_a_generator_that_paints_something_else_by_the_same_weights_has_another_number(preset):
     narrow = dataclasses.replace(PRESETS[preset], width_generator=8)
     net = build_generator(narrow).double().eval()
