@@ -186,5 +186,5 @@ def test_a_curve_that_only_trembles_has_not_fallen(noise):
 
 def test_a_fall_in_words_has_the_step_the_amount_and_what_helps():
     words = fall_in_words(Fall(since=2940, highest=0.8014, last=0.795))
-    for part in ("step 2,940", "by 0.006", "from 0.801 to 0.795", "--steps 2940", "--stop auto", "footage"):
+    for part in ("step 2,940", "by 0.006", "from 0.801 to 0.795", "--steps 2940", "footage"):
         assert part in words

@@ -484,7 +484,7 @@ def test_a_curve_that_still_rises_asks_for_more_training_and_a_flat_one_does_not
 def test_a_curve_that_fell_is_not_called_flat_and_asks_for_less_training():
     fell = tuple(dataclasses.replace(point, ssim=0.78 - 0.004 * abs(i - 3)) for i, point in enumerate(CURVE))
     (line,) = advice(fell, None)
-    assert "stood highest at step 200" in line and "fallen by 0.0" in line and "--stop auto" in line
+    assert "stood highest at step 200" in line and "fallen by 0.0" in line and "--steps 200" in line
     assert "flat" not in line
 
 

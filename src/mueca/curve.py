@@ -140,11 +140,11 @@ def find_fall(points: Sequence[Point]) -> Fall | None:
 
 def fall_in_words(fall: Fall) -> str:
     """Return how far it fell and what helps, in two sentences."""
-    shorter = f"--steps {fall.since} or --stop auto" if fall.since else "--stop auto"
+    shorter = f"a shorter one, by --steps {fall.since}, and " if fall.since else ""
     return (
         f"The held-out SSIM stood highest at step {fall.since:,} and has fallen by {fall.amount:.3f} since, from "
-        f"{fall.highest:.3f} to {fall.last:.3f}: more of the same training does harm. What helps is a shorter one, by "
-        f"{shorter}, and other footage."
+        f"{fall.highest:.3f} to {fall.last:.3f}: more of the same training does harm. What helps is "
+        f"{shorter}other footage."
     )
 
 
