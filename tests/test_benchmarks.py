@@ -14,6 +14,7 @@ from toys import narrow_presets
 
 from mueca.evaluation import read_metrics
 from mueca.pictures import decode_frame
+from mueca.runs import read_run
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py", "scoring.py"))
@@ -114,6 +115,8 @@ def test_a_trial_of_the_quality_benchmark_is_evaluates_numbers_and_the_curve(
     assert measured["scores"]["ssim"]["value"] == kept.ssim.value
     assert measured["row"]["ssim"] == f"{kept.ssim.value:.3f} ({kept.ssim.mean_face:.3f})"
     assert [point["steps"] for point in measured["curve"]] == [0, 1, 2]
+    record = read_run(tmp_path / "run")
+    assert (measured["precision"], measured["threads"]) == (record.precision, record.threads)
 
 
 def test_the_quality_benchmark_keeps_the_trials_that_it_does_not_repeat(benchmark_quality, tmp_path):

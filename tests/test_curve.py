@@ -11,7 +11,7 @@ import pytest
 from mueca import metrics
 from mueca.curve import (
     CURVE,
-    LEAST_FALL,
+    LEAST_RISE,
     Fall,
     Flat,
     Point,
@@ -173,7 +173,7 @@ def test_a_dip_that_is_made_good_is_no_fall_and_neither_is_less_than_the_toleran
     levels[22:26] -= 0.05
     assert find_fall(curve(levels)) is None
     for share, is_fall in ((0.9, False), (1.1, True)):
-        assert (find_fall(curve([0.7] * 20 + [0.7 - share * LEAST_FALL] * 12)) is not None) is is_fall
+        assert (find_fall(curve([0.7] * 20 + [0.7 - share * LEAST_RISE] * 12)) is not None) is is_fall
 
 
 @pytest.mark.parametrize("noise", [0.0005, 0.003, 0.01])

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
 import sys
 import types
@@ -15,7 +16,7 @@ from mueca.actors import ACTORS, performance, write_clip
 from mueca.cli import main
 from mueca.config import EvaluateSettings
 from mueca.errors import InputError, ModelFileError, OutputError, SettingsError
-from mueca.evaluation import Metrics, Score, compare, evaluate, read_metrics
+from mueca.evaluation import Metrics, Score, compare, comparing, evaluate, read_metrics
 from mueca.evaluation.frames import nearest_rows, neighbours
 from mueca.evaluation.held_out import is_trained
 from mueca.evaluation.intervals import blocks_of, interval
@@ -473,6 +474,14 @@ def test_runs_on_other_pairs_are_refused_and_so_is_one_run_alone(two_runs, setti
         compare(two_runs, settings)
     with pytest.raises(SettingsError, match="two different runs"):
         compare([two_runs[0]] * 2, settings)
+
+
+def test_a_driver_that_is_no_video_is_told_before_any_run_is_measured(two_runs, models, monkeypatch, tmp_path):
+    monkeypatch.setattr(comparing, "evaluate", lambda *_, **__: pytest.fail("measured"))
+    (tmp_path / "driver.mp4").write_text("no video")
+    for name in ("driver.mp4", "missing.mp4", "."):
+        with pytest.raises(InputError, match=re.escape(str(tmp_path / name))):
+            compare(two_runs, EvaluateSettings(models=models, driver=tmp_path / name))
 
 
 def test_a_page_is_never_written_over_something_else(two_runs, settings, tmp_path):

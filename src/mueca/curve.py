@@ -23,9 +23,7 @@ CURVE = "curve.json"
 _KIND = "mueca curve"
 
 LEAST_RISE = 0.002
-"""In SSIM. Less over a third of the training is no rise: the spread of two seeds is larger."""
-LEAST_FALL = LEAST_RISE
-"""In SSIM. By less a curve does not fall, for the same reason."""
+"""In SSIM. Less over a third of the training is no rise, and no fall: the spread of two seeds is larger."""
 _LEAST_POINTS = 4
 """So many points at least must lie in the last third."""
 _SURE = 2.0
@@ -126,14 +124,14 @@ def find_flat(points: Sequence[Point]) -> Flat | None:
 def find_fall(points: Sequence[Point]) -> Fall | None:
     """Return how far the curve, in order, has fallen; None where it has not, or is too short to tell.
 
-    It has when over the last third of the steps every level lay lower than the highest before by more than LEAST_FALL,
+    It has when over the last third of the steps every level lay lower than the highest before by more than LEAST_RISE,
     and by more than the points tremble; levels are those of ``find_flat``. So a curve that has fallen is flat too, and
     one that dipped and came back has not fallen.
     """
     early, late = _levels(points)
     if not early or len(late) < _LEAST_POINTS:
         return None
-    if max(early) - max(late) <= max(LEAST_FALL, _SURE * _trembling(points)):
+    if max(early) - max(late) <= max(LEAST_RISE, _SURE * _trembling(points)):
         return None
     return Fall(since=points[early.index(max(early))].steps, highest=max(early), last=late[-1])
 

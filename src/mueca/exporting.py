@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mueca.checkpoint import load_network, load_newest
+from mueca.checkpoint import load_network
 from mueca.config import SIZE_PX, ExportSettings, to_json
 from mueca.errors import InputError, MuecaError, OutputError
 from mueca.exported import CHARTS, CONDITIONS, FAKES, FORMAT, KIND, METADATA, SUFFIX, Exported, Facts
@@ -28,7 +28,7 @@ from mueca.marks import NEWSCODES, SYNTHETIC
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.nets.painting import painter
 from mueca.pairs import Pairs
-from mueca.runs import GENERATOR, Run, read_run
+from mueca.runs import GENERATOR, Run, newest_step, read_run
 from mueca.subject import read_atlas, read_subject, with_charts
 from mueca.version import VERSION
 
@@ -91,16 +91,16 @@ def export(run: Path, out: Path, settings: ExportSettings | None = None) -> Expo
 
 
 def _facts_of(run: Path) -> Facts:
-    record, subject, checkpoint = read_run(run), read_subject(run), load_newest(run)
+    record, subject, steps = read_run(run), read_subject(run), newest_step(run)
     path = run / GENERATOR
-    if checkpoint is None or not path.is_file():
+    if steps is None or not path.is_file():
         raise InputError(f"{run}: has learned nothing yet; train on with: mueca train PAIRS {run}")
     return Facts(
         kind=KIND,
         format=FORMAT,
         mueca_version=VERSION,
         preset=record.settings.preset,
-        steps=checkpoint.steps,
+        steps=steps,
         generator_sha256=sha256_of(path),
         pairs_sha256=record.pairs_sha256,
         source_type=str(SYNTHETIC.source_type),

@@ -11,9 +11,9 @@ import numpy as np
 from mueca.config import EvaluateSettings
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.evaluation.held_out import Material, evaluate, make_report, paint_row, read_material
-from mueca.evaluation.reenacted import driven_by
+from mueca.evaluation.reenacted import driven_by, require_drivable
 from mueca.evaluation.report import write_comparison
-from mueca.evaluation.scores import Metrics, Report, Tile
+from mueca.evaluation.scores import DrivenBy, Metrics, Report, Tile
 from mueca.evaluation.storing import METRICS, read_metrics
 from mueca.face.detection import make_detector
 from mueca.files import sha256_of
@@ -50,10 +50,13 @@ def compare(
     page = out or runs[0] / COMPARISON
     _require_comparable(runs)
     _require_free(page)
+    for run in runs:  # before the minutes that the first may take
+        require_drivable(run, settings)
+    by = driven_by(settings) if settings.driver else None
     detector = make_detector(settings.detector, models=settings.models, min_score=settings.min_score).name
     measured = []
     for run in runs:
-        known = _known_metrics(run, settings, detector)
+        known = _known_metrics(run, settings, detector, by)
         measured.append(known or evaluate(run, settings, show_progress=show_progress))
     names = _spread_names(measured[0])
     reports = []
@@ -88,8 +91,8 @@ def _require_free(page: Path) -> None:
 _SIGNATURE, _HEAD_BYTES = b'name="generator" content="mueca"', 4096
 
 
-def _known_metrics(run: Path, settings: EvaluateSettings, detector: str) -> Metrics | None:
-    """Return the run's metrics where they are what ``evaluate`` would find with these settings, else None."""
+def _known_metrics(run: Path, settings: EvaluateSettings, detector: str, by: DrivenBy | None) -> Metrics | None:
+    """Return the run's metrics where they are what ``evaluate`` would find, driven ``by`` that video if any, else None."""
     if settings.save_fakes or not (run / METRICS).is_file():
         return None
     try:
@@ -103,7 +106,7 @@ def _known_metrics(run: Path, settings: EvaluateSettings, detector: str) -> Metr
         and known.min_score == settings.min_score
         and known.mueca_version == VERSION
     )
-    if settings.driver and (known.driver is None or known.driver.by != driven_by(settings)):
+    if by and (known.driver is None or known.driver.by != by):
         return None
     return known if is_same else None
 
