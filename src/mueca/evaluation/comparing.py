@@ -92,7 +92,7 @@ _SIGNATURE, _HEAD_BYTES = b'name="generator" content="mueca"', 4096
 
 
 def _known_metrics(run: Path, settings: EvaluateSettings, detector: str, by: DrivenBy | None) -> Metrics | None:
-    """Return the run's metrics where they are what ``evaluate`` would find, driven ``by`` that video if any, else None."""
+    """Return the run's metrics where they are what ``evaluate`` would find, driven ``by`` that video, else None."""
     if settings.save_fakes or not (run / METRICS).is_file():
         return None
     try:
