@@ -1,6 +1,6 @@
 """How fast is live: a server paints a puppet for a driver who sends a camera's pictures from a second process.
 
-    python benchmarks/live.py [PUPPET] --out benchmarks/results/live.json [--seconds 60] [--quick] [--threads 2]
+    python benchmarks/live.py [PUPPET] --out benchmarks/results/live.json [--seconds 60] [--browser] [--quick]
 
 PUPPET is a run's folder or a file that export wrote; without one, a puppet of a drawn actor is made that learned for a
 moment, which paints badly but as fast. The server is `mueca live` itself, and this process is its visitor: it has JPEGs
@@ -8,12 +8,16 @@ of 640 x 480 ready and sends them through the server's own socket as the page do
 under way; where there is no room a picture is left out. `fps` are the pictures that came back in a second, `delay_ms`
 is the median from sending a picture to having its answer decoded, `stages_ms` are the medians that the server tells,
 and `memory_mb` is what the server held, second by second, all after a few seconds that don't count.
+
+With `--browser` the visitor is the page itself in Chromium, with the pictures as its camera: `fps` and `delay_ms` are
+the medians of what the page reads out, from the camera's picture to the puppet's on its canvas.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import signal
 import statistics
 import struct
@@ -46,6 +50,8 @@ MOST_UNDER_WAY = 3
 back after 63 and 69 ms, 10.2 and 9.5 a second; two after 131 and 145 ms, 11.5 and 10.3; three, of which the server
 leaves out the one that waited when a newer one comes, after 93 and 119 ms, 14.6 and 11.6. More were not tried."""
 WARM_UP_S = 5.0
+READOUT_S = 2.0
+"""So much time the page's readout looks back."""
 STAGES = ("decode", "follow", "retarget", "paint", "encode", "all")
 _QUALITY = 80
 """Of the JPEGs; the page's."""
@@ -155,6 +161,42 @@ def _take(answer: bytes | str, under_way: deque[float], seen: Seen) -> None:
     seen.num_lost += bool(is_lost)
 
 
+def browse(
+    address: str, jpegs: Sequence[bytes], folder: Path, *, seconds: float, picture: Path | None
+) -> dict[str, Any]:
+    """Open the page in Chromium for so long, the pictures as its camera, and return what it reads out.
+
+    ``picture`` is a new PNG of the page as it was seen at the end.
+    """
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("error: --browser: there is no chromium; install it with: apt-get install chromium")
+    camera = folder / "camera.mjpeg"
+    camera.write_bytes(b"".join(jpegs))
+    flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    readouts: list[dict[str, Any]] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=[*flags, f"--use-file-for-fake-video-capture={camera}"]
+        )
+        page = browser.new_page(viewport={"width": 1200, "height": 700})
+        page.goto(address)
+        page.wait_for_timeout(1000 * WARM_UP_S)
+        for _ in range(max(1, round(seconds / READOUT_S))):
+            page.wait_for_timeout(1000 * READOUT_S)
+            readouts.append(page.evaluate("window.readout()"))
+        if picture:
+            page.screenshot(path=picture)
+        browser.close()
+    if any(readout["delay_ms"] is None for readout in readouts):
+        raise SystemExit("error: the page got no pictures; what it says is in its --screenshot")
+    median = {name: statistics.median(readout[name] for readout in readouts) for name in ("fps", "delay_ms")}
+    stages = {name: statistics.median(readout["stages_ms"][name] for readout in readouts) for name in STAGES}
+    return {"seconds": seconds} | median | {"stages_ms": stages}
+
+
 class Scales:
     """Weighs a process once a second, in a ``with`` block; where the system does not tell, nothing is noted."""
 
@@ -208,6 +250,8 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=30.0, metavar="X", help="the camera's (default: 30)")
     parser.add_argument("--threads", type=int, metavar="N", help="as of mueca live")
     parser.add_argument("--runtime", help="as of mueca live")
+    parser.add_argument("--browser", action="store_true", help="the visitor is the page in Chromium")
+    parser.add_argument("--screenshot", type=Path, metavar="PNG", help="with --browser: the page as it was seen")
     arguments = parser.parse_args()
     seconds = min(arguments.seconds, 10.0) if arguments.quick else arguments.seconds
     with tempfile.TemporaryDirectory() as folder:
@@ -215,7 +259,7 @@ def main() -> None:
     rows = [{"stage": name, "ms": value} for name, value in measured["stages_ms"].items()]
     print_table([*rows, {"stage": "from sending to the picture", "ms": measured["delay_ms"]}])
     print(f"{measured['fps']:.1f} frames a second")
-    if len(measured["memory_mb"]) > 1:
+    if len(measured.get("memory_mb", ())) > 1:
         first, last = measured["memory_mb"][0], measured["memory_mb"][-1]
         print(
             f"memory: {first:.0f} MB at first, {last:.0f} MB at last, {measured['memory_mb_per_minute']:+.1f} a minute"
@@ -234,11 +278,6 @@ def measure(arguments: argparse.Namespace, folder: Path, seconds: float) -> dict
     jpegs = camera_pictures(driver, 250)
     given = {"--models": arguments.models, "--threads": arguments.threads, "--runtime": arguments.runtime}
     options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
-    with served(puppet, options) as (address, pid), Scales(pid) as scales:
-        visit(address, jpegs, fps=arguments.fps, seconds=WARM_UP_S)
-        weighed = len(scales.memory_mb)
-        seen = visit(address, jpegs, fps=arguments.fps, seconds=seconds)
-        memory_mb = scales.memory_mb[weighed:]
     facts = {
         "puppet": puppet.name,
         "driver": driver.name,
@@ -246,7 +285,16 @@ def measure(arguments: argparse.Namespace, folder: Path, seconds: float) -> dict
         "camera_fps": arguments.fps,
         "threads": arguments.threads,
     }
-    return facts | summarized(seen, memory_mb, seconds=seconds)
+    if arguments.browser:
+        with served(puppet, options) as (address, _):
+            seen = browse(address, jpegs, folder, seconds=seconds, picture=arguments.screenshot)
+        return facts | {"camera_fps": None} | seen  # Chromium's own
+    with served(puppet, options) as (address, pid), Scales(pid) as scales:
+        visit(address, jpegs, fps=arguments.fps, seconds=WARM_UP_S)
+        weighed = len(scales.memory_mb)
+        visited = visit(address, jpegs, fps=arguments.fps, seconds=seconds)
+        memory_mb = scales.memory_mb[weighed:]
+    return facts | summarized(visited, memory_mb, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from toys import narrow_presets, toy_pairs, write_toy_pairs
 
 from mueca import exporting
 from mueca.checkpoint import load_generator
+from mueca.cli import main
 from mueca.config import ExportSettings, TrainSettings, to_json
 from mueca.errors import InputError, MuecaError, OutputError
 from mueca.exported import FORMAT, METADATA, Exported
@@ -159,6 +160,20 @@ def test_a_newer_file_asks_for_a_newer_mueca(exports, tmp_path):
     path = with_facts(exports["small"], tmp_path / "new.onnx", format=FORMAT + 1, mueca_version="99.0")
     with pytest.raises(InputError, match=r"mueca 99\.0.*update mueca"):
         Exported(path)
+
+
+@pytest.mark.parametrize("change", ["cut off", "newer"])
+def test_live_says_why_a_file_can_not_be_used_and_opens_nothing(exports, tmp_path, capsys, change):
+    path = tmp_path / "bad.onnx"
+    if change == "newer":
+        with_facts(exports["small"], path, format=FORMAT + 1, mueca_version="99.0")
+    else:
+        path.write_bytes(exports["small"].read_bytes()[:-5000])
+    assert main(["live", str(path)]) != 0
+    said = capsys.readouterr()
+    assert f"{path}: " in said.err
+    assert "Traceback" not in said.err
+    assert "http://" not in said.out
 
 
 def test_facts_that_a_later_mueca_adds_do_not_keep_an_earlier_one_from_painting(exports, tmp_path):
