@@ -170,7 +170,7 @@ def browse(
     """
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         raise SystemExit("error: --browser: there is no chromium; install it with: apt-get install chromium")
     camera = folder / "camera.mjpeg"
@@ -247,12 +247,16 @@ def main() -> None:
     parser.add_argument("puppet", type=Path, nargs="?", metavar="PUPPET", help="a run's folder or an exported file")
     parser.add_argument("--driver", type=Path, metavar="VIDEO", help="what the camera sees; default: actor b")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="so long it is measured (default: 60)")
-    parser.add_argument("--fps", type=float, default=30.0, metavar="X", help="the camera's (default: 30)")
+    parser.add_argument(
+        "--fps", type=float, default=30.0, metavar="X", help="the camera's (default: 30); not --browser's"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="as of mueca live")
     parser.add_argument("--runtime", help="as of mueca live")
     parser.add_argument("--browser", action="store_true", help="the visitor is the page in Chromium")
     parser.add_argument("--screenshot", type=Path, metavar="PNG", help="with --browser: the page as it was seen")
     arguments = parser.parse_args()
+    if arguments.screenshot and not arguments.browser:
+        parser.error("--screenshot: there is a page with --browser alone")
     seconds = min(arguments.seconds, 10.0) if arguments.quick else arguments.seconds
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(arguments, Path(folder), seconds)

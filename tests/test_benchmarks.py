@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,10 @@ import pytest
 from toys import narrow_presets
 
 from mueca.evaluation import read_metrics
-from mueca.pictures import decode_frame
+from mueca.pictures import decode_frame, read_picture
 from mueca.runs import read_run
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py", "scoring.py"))
 
@@ -46,10 +49,10 @@ def test_a_result_says_on_which_machine_with_which_versions_and_when_it_was_meas
     assert numbers["machine"]["cores"] and numbers["versions"]["mueca"]
 
 
-def run_benchmark(models: Path, folder: Path, script: str, *options: str | Path) -> dict[str, Any]:
+def run_benchmark(models: Path, folder: Path, script: str, *options: str | Path, path: str = "") -> dict[str, Any]:
     """Run a benchmark, on the drawn actors if ``options`` name no clips; return the numbers that it wrote."""
     command = [sys.executable, BENCHMARKS / script, *options, "--out", folder / "out.json"]
-    environment = {"PATH": "", "MUECA_MODELS": str(models), "HOME": str(folder)}
+    environment = {"PATH": path, "MUECA_MODELS": str(models), "HOME": str(folder)}
     subprocess.run(command, env=environment, check=True, capture_output=True)
     return json.loads((folder / "out.json").read_text())
 
@@ -151,6 +154,21 @@ def test_the_live_benchmark_sends_a_cameras_pictures_to_a_server_of_its_own_and_
     assert numbers["lost_share"] < 0.5
     assert len(numbers["memory_mb"]) >= 3
     assert min(numbers["memory_mb"]) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+def test_the_live_benchmark_visits_by_the_page_in_a_browser_and_keeps_what_was_seen(
+    models, actor_run, actor_clip, tmp_path
+):
+    options = ("--driver", actor_clip, "--quick", "--seconds", "4", "--browser", "--screenshot", tmp_path / "page.png")
+    numbers = run_benchmark(models, tmp_path, "live.py", actor_run, *options, path=os.environ["PATH"])
+    assert numbers["fps"] > 0
+    assert numbers["delay_ms"] > 0
+    assert numbers["stages_ms"]["all"] > numbers["stages_ms"]["paint"] > 0
+    seen = read_picture(tmp_path / "page.png")
+    assert seen.shape == (700, 1200, 3)
+    assert seen.std() > 5
 
 
 def test_the_live_benchmarks_camera_fills_its_frame_and_never_jumps(benchmark_live, actor_clip):
