@@ -17,6 +17,13 @@ settings.register_profile("mueca", deadline=None)  # a busy machine is no bug
 settings.load_profile("mueca")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keys and records of the tests, and of the processes they start, stay out of the user's folders."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ |= {"XDG_CONFIG_HOME": str(home / "config"), "XDG_DATA_HOME": str(home / "data")}
+
+
 @pytest.fixture(scope="session")
 def models() -> Path:
     """Folder of the detectors' files: $MUECA_MODELS, or the cache, into which they are downloaded once."""
