@@ -20,7 +20,8 @@ from mueca.runs import read_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py", "scoring.py"))
+SHARED = ("clean_pictures.py", "measuring.py", "reference.py", "scoring.py")
+SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in SHARED)
 
 
 @pytest.fixture
