@@ -4,14 +4,15 @@
 
 The faces that ``mueca extract`` cuts out of the clips, the two drawn actors' and with ``--clips`` (or $MUECA_CLIPS)
 real people's, stand for fakes. They are marked, written as mueca writes videos (H.264, CRF 18), and then changed; each
-change is one row, by the number of frames that the detector saw, one after the other from several places of the clip.
+change is one row, by the number of frames that the detector saw, one after the other from several places of the clip,
+or spread over all of it.
 Pictures are marked and then saved as JPEG. In the JSON:
 
 - survival: for each change and number of frames, the trials, the share in which the mark was found, the median and
   the lowest score;
 - sizes: the same for fakes of other sizes than 256, marked at that size, each alone in a picture saved as JPEG 90;
 - false_alarms: for each kind of clean picture or video, how many, how many were taken for marked, the median score and
-  that which came nearest to its threshold;
+  that which came nearest to its threshold, and how many came near;
 - psnr_db: marked against unmarked, for each clip; ms: medians of one call on one thread.
 
 The whole search, over scales and offsets, is in every number.
@@ -47,9 +48,12 @@ from mueca.watermark import THRESHOLD, Detection, detect, embed
 REAL_CLIPS = ("d9", "d3", "d13", "d18", "d19", "s18")
 FRAMES_SEEN = (1, 5, 25, 100)
 LONGEST = 125
-"""Frames of a clip that are marked: the last of five places from which frames are seen leaves room for 25."""
+"""Frames of a clip that are marked."""
 TRIALS = {1: 12, 5: 10, 25: 5, 100: 2}
 """Places in a clip from which so many frames are seen."""
+SPREAD = 25
+"""Frames seen that are spread over the whole clip, not one after the other."""
+_SEEN = (*map(str, FRAMES_SEEN), f"{SPREAD} spread")
 SIDES_PX = (64, 96, 128, 192, 256, 384, 512)
 WRITTEN_CRF = 18
 """As mueca's VideoWriter has it."""
@@ -157,21 +161,24 @@ def faces_in(clip: Path, work: Path, num_frames: int, models: Path | None) -> Fi
     return [read_picture(path) for path in paths[:num_frames]]
 
 
-def trial_scores(film: Film, change_name: str, seen: Sequence[int], quick: bool) -> list[tuple[int, Detection]]:
-    """Mark a clip, change it, and return what the detector finds in each run of so many frames."""
+def trial_scores(film: Film, change_name: str, quick: bool) -> list[tuple[str, Detection]]:
+    """Mark a clip, change it, and return what the detector finds in so many of its frames, by which they are."""
     change = next(one for one in changes() if one.name == change_name)
     rng = np.random.default_rng([len(film), sum(map(ord, change_name))])
     marked = [embed(picture) for picture in film]
     if change.of_pictures:
         places = np.linspace(0, len(marked) - 1, 2 if quick else TRIALS[1]).astype(int)
-        return [(1, detect(change.apply([marked[place]], rng))) for place in places]
+        return [("1", detect(change.apply([marked[place]], rng))) for place in places]
     changed = change.apply(encode(marked, WRITTEN_CRF), rng)
-    return [
-        (num_frames, detect(changed[place : place + num_frames]))
-        for num_frames in seen
+    in_a_row = [
+        (str(num_frames), detect(changed[place : place + num_frames]))
+        for num_frames in FRAMES_SEEN
         if num_frames <= len(changed)
         for place in places_in(len(changed), num_frames, 2 if quick else TRIALS[num_frames])
     ]
+    step = -(-len(changed) // SPREAD)
+    spread = [(f"{SPREAD} spread", detect(changed[first::step])) for first in sorted({0, step // 2})]
+    return in_a_row + spread
 
 
 def places_in(length: int, num_frames: int, most: int) -> list[int]:
@@ -183,14 +190,12 @@ def survival(films: dict[str, Film], pool: ProcessPoolExecutor, *, quick: bool) 
     """Return a row for each change and number of frames seen."""
     rows = []
     names = [change.name for change in changes()]
-    runs = {
-        name: [pool.submit(trial_scores, film, name, FRAMES_SEEN, quick) for film in films.values()] for name in names
-    }
+    runs = {name: [pool.submit(trial_scores, film, name, quick) for film in films.values()] for name in names}
     for name in names:
         trials = [trial for run in runs[name] for trial in run.result()]
-        for num_frames in sorted({seen for seen, _ in trials}):
-            found = [detection for seen, detection in trials if seen == num_frames]
-            rows.append({"change": name, "frames": num_frames} | _summary(found))
+        for frames in dict.fromkeys(seen for seen, _ in trials):
+            found = [detection for seen, detection in trials if seen == frames]
+            rows.append({"change": name, "frames": frames} | _summary(found))
     return rows
 
 
@@ -225,8 +230,17 @@ def false_alarms(clips: Sequence[Path], count: int, pool: ProcessPoolExecutor) -
         alarms = {"kind": kind, "number": len(found), "alarms": sum(detection.found for detection in found)}
         median = _two(statistics.median(detection.score for detection in found))
         highest = max(found, key=lambda detection: detection.score - detection.threshold)
-        rows.append(alarms | {"median": median, "highest": _two(highest.score), "threshold": _two(highest.threshold)})
+        numbers = {"median": median, "highest": _two(highest.score), "threshold": _two(highest.threshold)}
+        rows.append(alarms | numbers | tail(found))
     return rows
+
+
+def tail(found: Sequence[Detection]) -> dict[str, int]:
+    """Return how many scores come within so much of their thresholds: how fast alarms get rare."""
+    return {
+        f"within {gap}": sum(detection.score > detection.threshold - gap for detection in found)
+        for gap in (1.0, 0.75, 0.5, 0.25)
+    }
 
 
 def _two(number: float) -> float:
@@ -272,7 +286,7 @@ def survival_table(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """Return one row for each change, with found share and median score by frames seen."""
     table: dict[str, dict[str, str]] = {}
     for row in rows:
-        line = table.setdefault(row["change"], {"change": row["change"]} | {f"{n} seen": "" for n in FRAMES_SEEN})
+        line = table.setdefault(row["change"], {"change": row["change"]} | {f"{n} seen": "" for n in _SEEN})
         line[f"{row['frames']} seen"] = f"{row['found']:.0%} ({row['median']:.1f})"
     return list(table.values())
 

@@ -77,6 +77,17 @@ def test_the_lag_of_landmarks_is_told_to_a_fiftieth_of_a_frame(benchmark_landmar
 
 
 @pytest.mark.slow
+def test_the_marks_benchmark_finds_every_mark_as_written_and_none_in_clean_pictures(models, actor_clip, tmp_path):
+    numbers = run_benchmark(models, tmp_path, "marks.py", "--quick", "--clips", actor_clip.parent, "--workers", "2")
+    written = [row for row in numbers["survival"] if row["change"] in ("as written", "JPEG 75")]
+    assert {row["frames"] for row in written} == {"1", "5", "25", "25 spread"}
+    assert all(row["found"] == 1 for row in written)
+    assert all(row["least"] >= 42 for row in numbers["psnr_db"].values())
+    assert sum(row["number"] for row in numbers["false_alarms"]) >= 40
+    assert not any(row["alarms"] for row in numbers["false_alarms"])
+
+
+@pytest.mark.slow
 def test_the_extraction_benchmark_gives_both_ways_the_same_frames(models, actor_clip, tmp_path):
     options = ("--clips", actor_clip.parent, "--frames", "20", "--rounds", "1")
     numbers = run_benchmark(models, tmp_path, "extract.py", *options)
