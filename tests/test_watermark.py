@@ -182,6 +182,12 @@ def test_nothing_on_flat_ground_scores_nothing():
     assert detect([grey(300, 300)]).score < 1
 
 
+def test_a_face_on_an_empty_page_is_no_likelier_to_be_taken_for_marked(face):
+    page = grey(640, 640, 245)
+    page[300:556, 200:456] = face
+    assert max(detect([page], key=bytes([number])).score for number in range(6)) < THRESHOLD
+
+
 def test_the_mark_of_another_key_is_not_found_and_is_by_that_key(face):
     other = embed(face, key=b"another")
     assert not detect([other]).found
