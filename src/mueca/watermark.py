@@ -80,7 +80,7 @@ def embed(image: Frame, *, key: bytes = PUBLIC_KEY) -> Frame:
 
     Flat ground gets the least, textured places, which hide it, more.
     """
-    _check(image)
+    image = _checked(image)
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE_PX:
         return image.copy()
@@ -96,11 +96,11 @@ def embed(image: Frame, *, key: bytes = PUBLIC_KEY) -> Frame:
 
 def embed_in(image: Frame, box: tuple[int, int, int, int]) -> None:
     """Mark in place the fake that stands at ``box``, x0, y0, x1, y1, as far as it lies in ``image``."""
-    _check(image)
+    _checked(image)
     x0, y0, x1, y1 = (max(0, side) for side in box)
     part = image[y0:y1, x0:x1]
     if part.size:
-        part[:] = embed(np.ascontiguousarray(part))
+        part[:] = embed(part)
 
 
 def detect(frames: Iterable[Frame], *, key: bytes = PUBLIC_KEY) -> Detection:
@@ -122,9 +122,10 @@ def detect(frames: Iterable[Frame], *, key: bytes = PUBLIC_KEY) -> Detection:
     return Detection(*best, num_frames=num_frames, threshold=float(np.sqrt(THRESHOLD**2 + 2 * np.log(places))))
 
 
-def _check(image: Frame) -> None:
+def _checked(image: Frame) -> Frame:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image is (H, W, 3) uint8, not {image.shape} {image.dtype}")
+    return np.ascontiguousarray(image)
 
 
 # The pattern
@@ -151,8 +152,7 @@ def _tiled(key: bytes, height: int, width: int) -> _Floats:
 def _mean_residual(frames: Iterable[Frame]) -> tuple[_Floats, int]:
     total, num_frames = np.zeros((0, 0), np.float32), 0
     for frame in frames:
-        _check(frame)
-        residual = _residual(frame)
+        residual = _residual(_checked(frame))
         if num_frames and residual.shape != total.shape:
             raise ValueError(f"frames of one size, not {total.shape} and then {residual.shape}")
         total = total + residual if num_frames else residual
@@ -174,9 +174,12 @@ def _evened(residual: _Floats) -> _Floats:
 
 
 def _blocks(residual: _Floats) -> Iterator[tuple[int, int, _Floats]]:
-    ys, xs = (range(0, max(1, side - _BLOCK_PX + _STRIDE_PX), _STRIDE_PX) for side in residual.shape)
-    for y, x in itertools.product(ys, xs):
-        yield x, y, residual[y : y + _BLOCK_PX, x : x + _BLOCK_PX]
+    """Yield x, y and the block that begins there; all are of one size, so that they share templates."""
+    last_y, last_x = (max(0, side - _BLOCK_PX) for side in residual.shape)
+    for y in range(0, last_y + _STRIDE_PX, _STRIDE_PX):
+        for x in range(0, last_x + _STRIDE_PX, _STRIDE_PX):
+            y0, x0 = min(y, last_y), min(x, last_x)
+            yield x0, y0, residual[y0 : y0 + _BLOCK_PX, x0 : x0 + _BLOCK_PX]
 
 
 # The search. Spectra are (2 K + 1, L + 1) complex: rows of -K to K, columns of 0 to L cycles per canvas
@@ -189,8 +192,8 @@ class _Template:
     """Of the coarse map of offsets."""
     spectrum: NDArray[np.complex64]
     """The pattern's at that scale, conjugate."""
-    band: _Floats
-    """Where in it the pattern is: ones and zeros."""
+    band: NDArray[np.bool_]
+    """Where in it the pattern is."""
     power: float
     """Mean square of its correlation with white noise of power 1 per frequency."""
 
@@ -242,13 +245,13 @@ def _whitened(canvas: _Floats) -> NDArray[np.complex64]:
     return spectrum / np.sqrt(power + 2e-4 * canvas.size)  # nothing stays nothing
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _templates(key: bytes, shape: tuple[int, int]) -> tuple[_Template, ...]:
     count = int(np.ceil(np.log(SCALES[1] / SCALES[0]) / np.log(_SCALE_STEP)))
     return tuple(_template(key, shape, SCALES[0] * _SCALE_STEP**step) for step in range(count + 1))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)  # at most 85 MB, and those of _templates 25 MB a shape
 def _template(key: bytes, shape: tuple[int, int], scale: float) -> _Template:
     side = int(np.ceil(PERIOD_PX * scale))
     zoom = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])  # pixels are squares, not points
@@ -263,7 +266,7 @@ def _template(key: bytes, shape: tuple[int, int], scale: float) -> _Template:
     frequencies = np.hypot(np.arange(-rows, rows + 1)[:, None] / shape[0], np.arange(columns)[None] / shape[1]) * scale
     band = (frequencies >= 1 / _WAVELENGTHS_PX[1]) & (frequencies <= 1 / _WAVELENGTHS_PX[0])
     power = 2 * float(np.vdot(spectrum, spectrum).real)
-    return _Template(scale, (size[0], size[1]), spectrum, band.astype(np.float32), power)
+    return _Template(scale, (size[0], size[1]), spectrum, band, power)
 
 
 @dataclass(frozen=True)
