@@ -20,7 +20,8 @@ from mueca.runs import read_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in ("measuring.py", "reference.py", "scoring.py"))
+SHARED = ("clean_pictures.py", "measuring.py", "reference.py", "scoring.py")
+SCRIPTS = sorted(p for p in BENCHMARKS.glob("*.py") if p.name not in SHARED)
 
 
 @pytest.fixture
@@ -73,6 +74,17 @@ def test_the_lag_of_landmarks_is_told_to_a_fiftieth_of_a_frame(benchmark_landmar
     assert benchmark_landmarks.lag_frames(truth, truth) == pytest.approx(0, abs=0.011)
     late = 0.4 * np.concatenate([truth[:1], truth[:-1]]) + 0.6 * truth
     assert benchmark_landmarks.lag_frames(late, truth) == pytest.approx(0.4, abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_marks_benchmark_finds_every_mark_as_written_and_none_in_clean_pictures(models, actor_clip, tmp_path):
+    numbers = run_benchmark(models, tmp_path, "marks.py", "--quick", "--clips", actor_clip.parent, "--workers", "2")
+    written = [row for row in numbers["survival"] if row["change"] in ("as written", "JPEG 75")]
+    assert {row["frames"] for row in written} == {"1", "5", "25", "25 spread"}
+    assert all(row["found"] == 1 for row in written)
+    assert all(row["least"] >= 42 for row in numbers["psnr_db"].values())
+    assert sum(row["number"] for row in numbers["false_alarms"]) >= 40
+    assert not any(row["alarms"] for row in numbers["false_alarms"])
 
 
 @pytest.mark.slow
