@@ -140,4 +140,4 @@ def test_the_predictors_file_is_found_without_importing_its_package():
         warnings.simplefilter("error")
         assert packaged(LANDMARKS_68).is_file()
     with pytest.raises(ModelFileError, match="pip install face_recognition_models"):
-        packaged("no such file")
+        packaged(dataclasses.replace(LANDMARKS_68, name="no such file"))

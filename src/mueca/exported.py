@@ -20,6 +20,7 @@ import onnx
 from mueca.config import SIZE_PX, RuntimeName, from_json
 from mueca.errors import InputError, MuecaError, SettingsError
 from mueca.face.charts import GRID, NUM_CHARTS
+from mueca.face.model_files import UsedFile
 from mueca.subject import Subject, subject_from_json
 
 Array = np.ndarray
@@ -59,6 +60,8 @@ class Facts:
     consent: dict[str, Any] | None
     """The subject's consent record, as the run holds it; None: it holds none."""
     subject: Subject
+    model_files: tuple[UsedFile, ...] = ()
+    """What the landmarks that it learned from were found with."""
 
 
 _FACTS = {field.name for field in fields(Facts)}
