@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,10 @@ from mueca.face.model_files import (
     SSD_WEIGHTS,
     YUNET,
     ModelFile,
-    UsedFile,
     packaged,
     place_of,
 )
-from mueca.files import sha256_of
+from mueca.files import homeless, sha256_of
 
 LPIPS = ModelFile(
     "alexnet-owt-7be5be79.pth",
@@ -84,17 +83,6 @@ def licenses(models: Path | None = None) -> list[Licensed]:
     return detectors + landmarks + perception
 
 
-def limits_in_words(files: Sequence[UsedFile]) -> list[str]:
-    """Return a sentence for each of the files that some use is not allowed with."""
-    return [f"{file.name}, which found the landmarks, was {file.limits}" for file in files if file.limits]
-
-
-def homeless(text: str) -> str:
-    """Return the text with this user's home folder, which may name them, written as ~."""
-    home = str(Path.home())
-    return text if home in ("/", "") else text.replace(home, "~")
-
-
 def _looked_at(file: ModelFile, path: Path | None, *, is_optional: bool = False) -> Licensed:
     state: State = "absent"
     num_bytes = None
@@ -135,7 +123,7 @@ def _in_torch_cache(file: ModelFile) -> Path | None:
     if file.package is None or importlib.util.find_spec(file.package) is None:
         return None
     try:
-        import torch.hub  # it alone knows where its cache is
+        hub = importlib.import_module("torch.hub")  # it alone knows where its cache is
     except ImportError:
         return None
-    return Path(torch.hub.get_dir()) / "checkpoints" / file.name
+    return Path(hub.get_dir()) / "checkpoints" / file.name

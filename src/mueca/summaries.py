@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mueca.curve import LEAST_RISE, fall_in_words
-from mueca.licensing import limits_in_words
 
 if TYPE_CHECKING:
     from mueca.coaching import Report
@@ -50,7 +49,11 @@ def of_pairs(manifest: Manifest, pairs: Path) -> list[str]:
 
 def of_model_files(files: Sequence[UsedFile]) -> list[str]:
     """Return what a result must not be used for because of what its landmarks were found with."""
-    return [f"note: {limit}; see mueca licenses" for limit in limits_in_words(files)]
+    return [
+        f"note: {file.name}, which found the landmarks, was {file.limits}; see mueca licenses"
+        for file in files
+        if file.limits
+    ]
 
 
 def of_licenses(files: Sequence[Licensed]) -> list[str]:
@@ -83,7 +86,7 @@ def of_diagnosis(diagnosis: Diagnosis) -> list[str]:
         + (f"; {finding.way_out}" if finding.way_out else "")
         for finding in diagnosis.findings
     ]
-    return [*lines, f"looked at in {diagnosis.seconds:.1f} s; nothing was sent or downloaded"]
+    return [*lines, f"looked at in {diagnosis.seconds:.1f} s; nothing was downloaded"]
 
 
 def of_coaching(report: Report, settings: CoachSettings) -> list[str]:
