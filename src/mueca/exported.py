@@ -6,8 +6,10 @@ its metadata ``mueca`` holds ``Facts`` as JSON.
 
 from __future__ import annotations
 
+import importlib
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -190,9 +192,18 @@ def _require_signature(path: Path, session: Any) -> bool:
     return found == charted
 
 
+def import_openvino() -> Any:
+    """Return the package openvino, kept from telling Google Analytics that it was imported, as it does unasked.
+
+    Without its telemetry package it falls back to a stub of its own. Raises ModuleNotFoundError where it is missing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # None: importing it fails
+    return importlib.import_module("openvino")
+
+
 def _openvino(path: Path, data: bytes, threads: int | None, *, required: bool) -> Inference | None:
     try:
-        import openvino
+        openvino = import_openvino()
     except ModuleNotFoundError as error:
         if not required:
             return None

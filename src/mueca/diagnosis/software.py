@@ -103,8 +103,9 @@ def onnx_runtime() -> Iterator[Finding]:
 
 
 def openvino() -> Iterator[Finding]:
-    import openvino as ov
+    from mueca.exported import import_openvino
 
+    ov = import_openvino()
     core = ov.Core()
     compiled = core.compile_model(core.read_model(_doubling_model(), b""), "CPU")
     _require_doubling(lambda ones: compiled([ones])[0])
