@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import statistics
 import sys
 import time
@@ -146,8 +147,7 @@ def _is_plain(model: onnx.ModelProto) -> bool:
 
 
 def _session(path: Path, data: bytes, threads: int | None) -> Any:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it would print is in the error
     options.intra_op_num_threads = threads or 0
@@ -190,6 +190,15 @@ def _require_signature(path: Path, session: Any) -> bool:
     if found not in (plain, charted):
         raise InputError(f"{path}: takes and gives something else than an export of mueca; export the run again")
     return found == charted
+
+
+def import_onnxruntime() -> Any:
+    """Return the package onnxruntime, kept from giving this machine a number and reporting to Microsoft, as 1.32 does.
+
+    Its own switch must be thrown before the first import in a process; the call that it has for it comes too late.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # Source: Privacy.md in the package
+    return importlib.import_module("onnxruntime")
 
 
 def import_openvino() -> Any:

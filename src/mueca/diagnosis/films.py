@@ -14,6 +14,7 @@ from mueca.errors import MuecaError
 
 _AV_ANEW = "install PyAV's own wheel: pip install --force-reinstall av"
 _TRIAL_SIZE_PX = (64, 64)
+ENCODERS = ("libx264", "aac", "libx265", "libopus")
 _NEEDED_ENCODERS = ("libx264", "aac")
 _QUIET = {"libx265": {"x265-params": "log-level=none"}}
 
@@ -26,8 +27,7 @@ def video() -> Iterator[Finding]:
     versions = ", ".join(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in ("libavcodec",))
     yield Finding("video", "ok", f"PyAV {av.__version__}, FFmpeg {_ffmpeg_version()}, {versions}", is_needed=True)
     yield mp4_with_sound()
-    for encoder in ("libx264", "libx265", "aac", "libopus"):
-        yield round_trip(encoder)
+    yield from encoders()
     known = (*PICTURE_DECODERS, *SOUND_DECODERS)
     lacking = [name for name in known if name not in av.codecs_available]
     if lacking:
@@ -35,6 +35,12 @@ def video() -> Iterator[Finding]:
         yield Finding("decoders", "missing", f"without {', '.join(lacking)}", way_out)
     else:
         yield Finding("decoders", "ok", f"all {len(known)} that mueca reads")
+
+
+def encoders() -> Iterator[Finding]:
+    """Tell of each encoder by itself: those that mueca writes with, and those of films that people bring."""
+    for encoder in ENCODERS:
+        yield round_trip(encoder)
 
 
 def mp4_with_sound() -> Finding:

@@ -94,8 +94,9 @@ def c2pa_library() -> Iterator[Finding]:
 
 
 def onnx_runtime() -> Iterator[Finding]:
-    import onnxruntime
+    from mueca.exported import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     session = onnxruntime.InferenceSession(_doubling_model(), providers=["CPUExecutionProvider"])
     _require_doubling(lambda ones: session.run(None, {"x": ones})[0])
     told = f"{onnxruntime.__version__} computes; {', '.join(onnxruntime.get_available_providers())}"
