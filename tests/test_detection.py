@@ -120,7 +120,7 @@ def server(models):
 
 def test_a_file_is_downloaded_once(tmp_path, models, server):
     address, asked = server
-    served = dataclasses.replace(YUNET, url=address + YUNET.name)
+    served = dataclasses.replace(YUNET, source=address + YUNET.name)
     for _ in range(2):
         path = fetch(served, tmp_path / "cache")
     assert path.read_bytes() == (models / YUNET.name).read_bytes()
@@ -129,7 +129,7 @@ def test_a_file_is_downloaded_once(tmp_path, models, server):
 
 def test_a_download_with_another_hash_is_refused_and_leaves_nothing(tmp_path, server):
     address, _ = server
-    forged = dataclasses.replace(YUNET, url=address + YUNET.name, sha256="0" * 64)
+    forged = dataclasses.replace(YUNET, source=address + YUNET.name, sha256="0" * 64)
     with pytest.raises(ModelFileError, match="can't be had"):
         fetch(forged, tmp_path / "cache")
     assert not (tmp_path / "cache" / YUNET.name).exists()
@@ -140,4 +140,4 @@ def test_the_predictors_file_is_found_without_importing_its_package():
         warnings.simplefilter("error")
         assert packaged(LANDMARKS_68).is_file()
     with pytest.raises(ModelFileError, match="pip install face_recognition_models"):
-        packaged("no such file")
+        packaged(dataclasses.replace(LANDMARKS_68, name="no such file"))

@@ -75,6 +75,7 @@ def write_toy_pairs(folder: Path, *, num_train: int = 5, num_test: int = 2, seed
         "list[int]": [256, 256],
         "list[str]": [],
         "str | None": None,
+        "tuple[UsedFile, ...]": (),
     }
     manifest = {f.name: values.get(str(f.type), {}) for f in dataclasses.fields(Manifest)}
     manifest |= {"num_train": num_train, "num_test": num_test, "first_test_frame": num_train}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import signal
 import sys
@@ -20,12 +21,15 @@ from mueca.config import (
     CompareSettings,
     ConvertSettings,
     DemoSettings,
+    DoctorSettings,
     DriveSettings,
     ExportSettings,
     ImportSettings,
+    LicensesSettings,
     LiveSettings,
     RunSettings,
     TrainSettings,
+    to_json,
 )
 from mueca.errors import MuecaError, SettingsError
 from mueca.options import Parser, add_options, flags_of, parse, settings_from
@@ -113,6 +117,7 @@ def convert_command(arguments: argparse.Namespace, settings: ConvertSettings) ->
 def train_command(arguments: argparse.Namespace, settings: TrainSettings) -> None:
     from mueca.distribution import read_place
     from mueca.foreign import open_dataset
+    from mueca.runs import read_run
     from mueca.training import train
 
     place = read_place(os.environ)
@@ -123,6 +128,7 @@ def train_command(arguments: argparse.Namespace, settings: TrainSettings) -> Non
     if not speaks:
         return
     _print(summaries.of_training(result, arguments.run))
+    _print(summaries.of_model_files(read_run(arguments.run).model_files))
     drive = "" if result.undrivable else f"; mueca drive {arguments.run} DRIVER.mp4 OUT.mp4"
     print(f"next: mueca evaluate {arguments.run}{drive}")
 
@@ -183,6 +189,22 @@ def demo_command(arguments: argparse.Namespace, settings: DemoSettings) -> None:
         print(f"actor {name}:")
         _print(summaries.of_metrics(metrics))
     print(f"look at {summary.page}")
+
+
+def licenses_command(arguments: argparse.Namespace, settings: LicensesSettings) -> None:
+    from mueca.licensing import licenses
+
+    files = licenses(settings.models)
+    _print(_as_json([to_json(file) for file in files]) if settings.json else summaries.of_licenses(files))
+
+
+def doctor_command(arguments: argparse.Namespace, settings: DoctorSettings) -> None:
+    from mueca.diagnosis import doctor
+
+    diagnosis = doctor(settings.models)
+    _print(_as_json(to_json(diagnosis)) if settings.json else summaries.of_diagnosis(diagnosis))
+    if diagnosis.failing:
+        raise MuecaError(f"mueca can't work here: {', '.join(diagnosis.failing)}; what to do is said above")
 
 
 COMMANDS: dict[str, Command] = {
@@ -284,6 +306,20 @@ COMMANDS: dict[str, Command] = {
         "all of it on two drawn actors, both ways round",
         "mueca demo",
     ),
+    "licenses": Command(
+        licenses_command,
+        LicensesSettings,
+        (),
+        "tell every model file that mueca uses: licence, source, hash, and whether it is here and whole",
+        "mueca licenses",
+    ),
+    "doctor": Command(
+        doctor_command,
+        DoctorSettings,
+        (),
+        "tell what works on this machine and what doesn't, to act on or to paste into a bug report",
+        "mueca doctor",
+    ),
 }
 
 
@@ -355,6 +391,10 @@ def _environment() -> dict[str, Any]:
 def _print(lines: Sequence[str]) -> None:
     for line in lines:
         print(printable(line))
+
+
+def _as_json(values: Any) -> list[str]:
+    return json.dumps(values, indent=2).splitlines()
 
 
 def _print_pairs(manifest: Manifest, pairs: Path) -> None:

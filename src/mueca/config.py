@@ -399,6 +399,22 @@ class DemoSettings:
         _require_threads(self.threads)
 
 
+@dataclass(frozen=True)
+class LicensesSettings:
+    """How ``licenses`` tells of the model files."""
+
+    models: Path | None = setting(None, _MODELS_HELP)
+    json: bool = setting(False, "print JSON, for programs")
+
+
+@dataclass(frozen=True)
+class DoctorSettings:
+    """How ``doctor`` looks at this machine."""
+
+    models: Path | None = setting(None, _MODELS_HELP)
+    json: bool = setting(False, "print JSON, for programs")
+
+
 def to_json(settings: Any) -> dict[str, Any]:
     """Return the dataclass as plain JSON values: paths become text, and tuples lists."""
     return {f.name: _plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}

@@ -6,8 +6,11 @@ its metadata ``mueca`` holds ``Facts`` as JSON.
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -20,6 +23,7 @@ import onnx
 from mueca.config import SIZE_PX, RuntimeName, from_json
 from mueca.errors import InputError, MuecaError, SettingsError
 from mueca.face.charts import GRID, NUM_CHARTS
+from mueca.face.model_files import UsedFile
 from mueca.subject import Subject, subject_from_json
 
 Array = np.ndarray
@@ -59,6 +63,8 @@ class Facts:
     consent: dict[str, Any] | None
     """The subject's consent record, as the run holds it; None: it holds none."""
     subject: Subject
+    model_files: tuple[UsedFile, ...] = ()
+    """What the landmarks that it learned from were found with."""
 
 
 _FACTS = {field.name for field in fields(Facts)}
@@ -141,8 +147,7 @@ def _is_plain(model: onnx.ModelProto) -> bool:
 
 
 def _session(path: Path, data: bytes, threads: int | None) -> Any:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it would print is in the error
     options.intra_op_num_threads = threads or 0
@@ -187,9 +192,27 @@ def _require_signature(path: Path, session: Any) -> bool:
     return found == charted
 
 
+def import_onnxruntime() -> Any:
+    """Return the package onnxruntime, kept from giving this machine a number and reporting to Microsoft, as 1.32 does.
+
+    Its own switch must be thrown before the first import in a process; the call that it has for it comes too late.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # Source: Privacy.md in the package
+    return importlib.import_module("onnxruntime")
+
+
+def import_openvino() -> Any:
+    """Return the package openvino, kept from telling Google Analytics that it was imported, as it does unasked.
+
+    Without its telemetry package it falls back to a stub of its own. Raises ModuleNotFoundError where it is missing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # None: importing it fails
+    return importlib.import_module("openvino")
+
+
 def _openvino(path: Path, data: bytes, threads: int | None, *, required: bool) -> Inference | None:
     try:
-        import openvino
+        openvino = import_openvino()
     except ModuleNotFoundError as error:
         if not required:
             return None

@@ -108,6 +108,7 @@ def _facts_of(run: Path) -> Facts:
         settings=_settings_of(record),
         consent=None,  # runs hold none yet
         subject=subject,
+        model_files=record.model_files,
     )
 
 

@@ -22,6 +22,7 @@ from mueca.face.condition import draw_condition
 from mueca.face.crop import CropRule, apply_transform, crop_transforms, cut_crop
 from mueca.face.detection import make_detector
 from mueca.face.following import follow_video
+from mueca.face.model_files import used_files
 from mueca.face.track import Track
 from mueca.files import whole_folder
 from mueca.marks import UNMARKED
@@ -101,6 +102,7 @@ def extract(
         source_size_px=[reader.info.width, reader.info.height],
         source_shortfall=reader.shortfall,
         detector=detector.name,
+        model_files=used_files(detector.name),
         settings=_shaping(settings),
         crop_rule=dataclasses.asdict(rule),
         fps=track.fps,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -71,6 +72,15 @@ def sha256_of(path: Path) -> str:
     """Return the file's SHA-256 as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def homeless(text: str) -> str:
+    """Return the text with the home folder written as ~, and its name in other paths too: both may name the user."""
+    home = Path.home()
+    if not home.name:
+        return text
+    shown = text.replace(str(home), "~")
+    return re.sub(rf"(?<=[/\\]){re.escape(home.name)}(?=[/\\\s]|$)", "~", shown)
 
 
 def _partial_beside(path: Path) -> Path:

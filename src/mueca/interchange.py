@@ -30,7 +30,7 @@ from mueca.nets.reference import (
     width_of,
 )
 from mueca.pairs import Pairs
-from mueca.portraits import subject_of
+from mueca.portraits import files_behind, subject_of
 from mueca.presets import PRESETS, Preset
 from mueca.runs import (
     CHECKPOINTS,
@@ -94,7 +94,8 @@ def import_reference(
     subject = subject_of(
         data, training, detector=settings.detector, models=settings.models, show_progress=show_progress
     )
-    _write_run(run, record, trainer, subject)
+    files = files_behind(data, detector=settings.detector, models=settings.models)
+    _write_run(run, replace(record, model_files=files), trainer, subject)
     return Imported(
         run=run,
         width_generator=record.preset.width_generator,

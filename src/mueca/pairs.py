@@ -26,6 +26,7 @@ import numpy as np
 
 from mueca.config import SIZE_PX, from_json, to_json
 from mueca.errors import InputError, SettingsError
+from mueca.face.model_files import UsedFile
 from mueca.files import write_whole
 from mueca.marks import UNMARKED
 from mueca.pictures import contact_sheet, encode_picture, read_picture, write_picture
@@ -74,6 +75,8 @@ class Manifest:
     num_train: int
     num_test: int
     first_test_frame: int
+    model_files: tuple[UsedFile, ...] = ()
+    """What the landmarks were found with; of pairs made before mueca told it, none."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from mueca.config import SIZE_PX, DetectorName
 from mueca.face.crop import CropRule
 from mueca.face.drawn import LEAST_AGREEMENT, agreement
 from mueca.face.gaze import measure_gaze
+from mueca.face.model_files import YUNET, UsedFile, place_of, used_files
 from mueca.foreign import Dataset
-from mueca.pairs import Pairs
+from mueca.pairs import Pairs, read_manifest
 from mueca.subject import Subject, Undrivable, fit_subject, learn_subject
 
 if TYPE_CHECKING:
@@ -86,6 +87,13 @@ def subject_of(
         return fit_subject(data.folder)
     ruler = make_ruler(detector, models=models)
     return subject_from_targets(training, ruler.find, source_name=data.folder.name, show_progress=show_progress)
+
+
+def files_behind(data: Dataset, *, detector: DetectorName | None, models: Path | None) -> tuple[UsedFile, ...]:
+    """Return the model files that ``subject_of``, called before, knows the landmarks by."""
+    if data.layout == "pairs":
+        return read_manifest(data.folder).model_files
+    return used_files(detector or ("yunet" if place_of(YUNET, models).is_file() else "hog"))
 
 
 def subject_from_targets(

@@ -15,10 +15,11 @@ from mueca.checkpoint import choose_device, choose_precision, use_threads
 from mueca.config import LengthKind, TrainSettings
 from mueca.distribution import Group, Place
 from mueca.errors import InputError
+from mueca.face.model_files import UsedFile
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.nets.building import architecture_of
 from mueca.pairs import Pairs
-from mueca.portraits import subject_of
+from mueca.portraits import files_behind, subject_of
 from mueca.presets import PRESETS, Preset
 from mueca.runs import Run, is_empty, read_run
 from mueca.schedule import FALL_OF_AUTO, Schedule
@@ -56,6 +57,8 @@ def prepare(pairs: Path, run: Path, settings: TrainSettings, place: Place, *, sh
     record = _resolve(data, settings, run, device, place)
     is_first = place.rank == 0
     subject = _learn_subject(data, training, run, record, show_progress=show_progress) if is_first else None
+    if is_first:
+        record = dataclasses.replace(record, model_files=_files_behind(data, run, record))
     if record.preset.textures:  # the pairs are mueca's own
         atlas = (subject or fit_subject(data.folder)).atlas
         training, test = (with_charts(part, data.folder, atlas) for part in (training, test))
@@ -123,8 +126,20 @@ def _learn_subject(
 ) -> Subject | Undrivable:
     """Return what the pairs tell of the subject; what was once found in targets, the run keeps."""
     settings = record.settings
-    is_found = data.layout != "pairs" and not settings.fresh and (run / SUBJECT).exists()
-    if is_found and read_run(run).pairs_sha256 == record.pairs_sha256:
+    if _is_found(data, run, record):
         with suppress(InputError):  # a damaged one is made again
             return read_known(run)
     return subject_of(data, training, detector=settings.detector, models=settings.models, show_progress=show_progress)
+
+
+def _files_behind(data: Dataset, run: Path, record: Run) -> tuple[UsedFile, ...]:
+    """Return the model files that the pairs' landmarks, or those that were found in targets, were found with."""
+    if _is_found(data, run, record):
+        return read_run(run).model_files
+    return files_behind(data, detector=record.settings.detector, models=record.settings.models)
+
+
+def _is_found(data: Dataset, run: Path, record: Run) -> bool:
+    """Tell whether the run keeps what was once found in the targets of other people's pairs."""
+    is_there = data.layout != "pairs" and not record.settings.fresh and (run / SUBJECT).exists()
+    return is_there and read_run(run).pairs_sha256 == record.pairs_sha256

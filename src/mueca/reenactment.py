@@ -25,6 +25,7 @@ from mueca.face.detection import make_detector
 from mueca.face.following import follow_video
 from mueca.face.frames import TimedImage
 from mueca.face.gaze import fit_gaze
+from mueca.face.model_files import UsedFile, used_files
 from mueca.face.prediction import LandmarkPredictor
 from mueca.face.retarget import OUT_OF_RANGE, Retargeter, carry_gaze, place
 from mueca.face.shape import FaceModel, fit_face
@@ -57,6 +58,8 @@ class DriveSummary:
     out_of_range_share: float
     """Share of the frames with a face that lie beyond by more than ``mueca.face.retarget.OUT_OF_RANGE``."""
     detector: str
+    model_files: tuple[UsedFile, ...]
+    """What the driver's landmarks were found with."""
     shortfall: str | None
     """What of the driver's file did not decode, in words."""
 
@@ -209,6 +212,7 @@ def drive(
         out_of_range=[None if amount is None else round(amount, 3) for amount in beyond],
         out_of_range_share=float(np.mean([amount > OUT_OF_RANGE for amount in reenactor.out_of_range.values()])),
         detector=detector.name,
+        model_files=used_files(detector.name),
         shortfall=shortfall,
     )
     _write_report(_report_path(out), summary, settings)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from mueca.config import LengthKind, Precision, TrainSettings, from_json, to_json
 from mueca.errors import FieldsError, InputError, OutputError, SettingsError
+from mueca.face.model_files import UsedFile
 from mueca.files import write_whole
 from mueca.presets import Preset
 from mueca.version import VERSION
@@ -115,6 +116,8 @@ class Run:
     """Of the generator: what its weights mean, see ``mueca.nets.compact.ARCHITECTURE``."""
     origin: Origin | None = None
     """None: the weights were drawn from the seed."""
+    model_files: tuple[UsedFile, ...] = ()
+    """What the landmarks that the run stands on were found with."""
     first_step: int = 0
     """Steps that were done when the last start went on."""
     earlier: tuple[Start, ...] = ()

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from mueca.coaching import Report
     from mueca.config import CoachSettings, ImportSettings
     from mueca.conversion import Conversion
+    from mueca.diagnosis import Diagnosis
     from mueca.evaluation import Comparison, Driven, Metrics, Score
     from mueca.evaluation.scores import Report as RunReport
     from mueca.exporting import ExportedFile
+    from mueca.face.model_files import UsedFile
     from mueca.interchange import Imported, ReferenceFiles
+    from mueca.licensing import Licensed
     from mueca.pairs import Manifest
     from mueca.reenactment import DriveSummary
     from mueca.training import TrainResult
@@ -40,7 +43,50 @@ def of_pairs(manifest: Manifest, pairs: Path) -> list[str]:
     if manifest.others:
         people = "one other person" if manifest.others == 1 else f"up to {manifest.others} other people"
         lines.append(f"{people} in the picture beside the one followed; --face chooses whom")
-    return lines + [f"to film next: {line}" for line in manifest.advice]
+    lines += [f"to film next: {line}" for line in manifest.advice]
+    return lines + of_model_files(manifest.model_files)
+
+
+def of_model_files(files: Sequence[UsedFile]) -> list[str]:
+    """Return what a result must not be used for because of what its landmarks were found with."""
+    return [
+        f"note: {file.name}, which found the landmarks, was {file.limits}; see mueca licenses"
+        for file in files
+        if file.limits
+    ]
+
+
+def of_licenses(files: Sequence[Licensed]) -> list[str]:
+    """Return each model file in a few lines, and what they all come to."""
+    states = {"whole": "its hash holds", "changed": "NOT the file it should be"}
+    lines = []
+    for file in files:
+        comes = f"it comes with the package {file.package}" if file.package else "it is downloaded at the first use"
+        absent = "not here" if file.is_optional else f"not here; {comes}"
+        here = f"{file.path}, {file.num_bytes:,} bytes, {states[file.state]}" if file.path else absent
+        lines += [
+            f"{file.name}: {file.purpose}",
+            f"    licence  {file.licence}{f'; {file.limits}' if file.limits else ''}",
+            f"    source   {file.source}",
+            f"    sha256   {file.sha256}{'...' if len(file.sha256) < 64 else ''}",
+            f"    here     {here}",
+        ]
+    lines.append("detector hog: no file; its numbers are part of dlib (Boost Software License 1.0)")
+    limited = [file.name for file in files if file.limits and not file.is_optional]
+    return lines + [
+        f"not for commercial use: {', '.join(limited)}; whatever mueca learns or paints from a video uses it"
+    ]
+
+
+def of_diagnosis(diagnosis: Diagnosis) -> list[str]:
+    """Return a line for each finding, the way out behind it, and the verdict."""
+    width = max(len(finding.check) for finding in diagnosis.findings)
+    lines = [
+        f"{finding.state:<7}  {finding.check:<{width}}  {finding.told}"
+        + (f"; {finding.way_out}" if finding.way_out else "")
+        for finding in diagnosis.findings
+    ]
+    return [*lines, f"looked at in {diagnosis.seconds:.1f} s; nothing was downloaded"]
 
 
 def of_coaching(report: Report, settings: CoachSettings) -> list[str]:

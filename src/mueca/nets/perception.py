@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from mueca.errors import ModelFileError
+from mueca.licensing import INCEPTION, LPIPS
 from mueca.nets.images import tensor_from_rgb
 
 Array = np.ndarray
 
-LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
-INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
+LPIPS_WEIGHTS, INCEPTION_WEIGHTS = LPIPS.name, INCEPTION.name
 """File names in PyTorch's cache, as the packages themselves would put them there."""
 _CACHE = "torch.hub.get_dir()/checkpoints"
 """In words: the whole path would tell whoever is sent a report where the user's home lies."""
