@@ -155,8 +155,12 @@ def _serve(connection: Connection, seeds: Path, box: Path, seed: int) -> None:
         target = fuzz_targets.TARGETS[name]
         choices = sorted((seeds / name).iterdir())
         _fill(box, choices[number // 2 % len(choices)])
-        mutate(box / "in", target, number, seed)
-        connection.send(_answer(target, box, watch))
+        try:
+            mutate(box / "in", target, number, seed)
+        except Exception as error:
+            connection.send({"outcome": f"couldn't be made: {error!r:.200} {_place_of(error)}", "seconds": 0.0})
+        else:
+            connection.send(_answer(target, box, watch))
 
 
 def _fill(box: Path, seed: Path) -> None:
@@ -190,8 +194,8 @@ def _answer(target: fuzz_targets.Target, box: Path, watch: Watch) -> dict[str, A
     seconds = time.perf_counter() - start
     if watch.seen:
         outcome = f"did what reading never should: {watch.seen[0]}"
-    elif _listing(box) != before:
-        outcome = "changed something outside of its output folder"
+    elif changed := set(_listing(box)) ^ set(before):
+        outcome = f"changed outside of its output folder: {', '.join(sorted({entry[1] for entry in changed}))}"
     most = _most_bytes()
     if most > MAX_BYTES:
         outcome = f"took {most >> 20} MiB"

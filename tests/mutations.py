@@ -342,7 +342,7 @@ def changed_onnx(random: Random, data: bytes) -> bytes:
     graph = model.graph
     match random.integers(7):
         case 0 | 1:
-            for entry in model.metadata_props:
+            for entry in (each for each in model.metadata_props if each.value.startswith("{")):
                 entry.value = dumped(changed_values(random, json.loads(entry.value))).decode()
         case 2:
             node = graph.node[random.integers(len(graph.node))]

@@ -83,6 +83,7 @@ class Exported:
         self._has_charts = _require_signature(path, session)
         names = [node.name for node in session.get_inputs()]
         given = {"onnxruntime": lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]}
+        _require_painting(path, given["onnxruntime"], self._blank())
         if runtime != "onnxruntime":
             other = _openvino(path, data, threads, required=runtime == "openvino")
             given |= {} if other is None else {"openvino": other}
@@ -185,6 +186,17 @@ def _require_signature(path: Path, session: Any) -> bool:
     if found not in (plain, charted):
         raise InputError(f"{path}: takes and gives something else than an export of mueca; export the run again")
     return found == charted
+
+
+def _require_painting(path: Path, infer: Inference, blank: list[Array]) -> None:
+    """Raise InputError unless the graph computes, and a fake comes out: its parts may not fit together."""
+    try:
+        fake = infer(blank)
+    except Exception as error:  # a stranger's file may fail in any way there is
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: can't be computed ({reason:.200}); export the run again") from error
+    if fake.shape != (1, SIZE_PX, SIZE_PX, 3) or fake.dtype != np.uint8:
+        raise InputError(f"{path}: paints {fake.dtype} {fake.shape}, no picture; export the run again")
 
 
 def _openvino(path: Path, data: bytes, threads: int | None, *, required: bool) -> Inference | None:

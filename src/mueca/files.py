@@ -6,10 +6,12 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mueca.errors import OutputError
 
@@ -67,9 +69,27 @@ def write_whole(path: Path, data: bytes | str) -> None:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Return the file, open for reading; raises OSError, at a pipe or device as well: those may never end or answer."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file; raises OSError as ``open_regular``, and ValueError at other bytes."""
+    with open_regular(path) as file:
+        return file.read().decode()
+
+
 def sha256_of(path: Path) -> str:
-    """Return the file's SHA-256 as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    """Return the file's SHA-256 as 64 hexadecimal digits; raises OSError as ``open_regular``."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

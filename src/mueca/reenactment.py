@@ -29,7 +29,7 @@ from mueca.face.prediction import LandmarkPredictor
 from mueca.face.retarget import OUT_OF_RANGE, Retargeter, carry_gaze, place
 from mueca.face.shape import FaceModel, fit_face
 from mueca.face.track import Track
-from mueca.files import cannot_write, write_whole
+from mueca.files import cannot_write, read_text, write_whole
 from mueca.marks import SYNTHETIC, Mark, composite
 from mueca.painter import Painter
 from mueca.portraits import LandmarkRuler
@@ -227,7 +227,7 @@ def _require_free(report: Path) -> None:
     if not report.exists():
         return
     try:
-        is_ours = json.loads(report.read_text(encoding="utf-8")).get("kind") == _KIND
+        is_ours = json.loads(read_text(report)).get("kind") == _KIND
     except (OSError, ValueError, AttributeError, RecursionError):
         is_ours = False
     if not is_ours:

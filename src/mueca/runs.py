@@ -25,7 +25,7 @@ from pathlib import Path
 
 from mueca.config import LengthKind, Precision, TrainSettings, from_json, to_json
 from mueca.errors import FieldsError, InputError, OutputError, SettingsError
-from mueca.files import write_whole
+from mueca.files import read_text, write_whole
 from mueca.presets import Preset
 from mueca.version import VERSION
 
@@ -127,7 +127,7 @@ def read_run(run: Path) -> Run:
     if not path.is_file():
         raise InputError(f"{run}: is no run folder (it has no {SETTINGS}); make one with: mueca train PAIRS RUN")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         if values.get("kind") != _KIND:
             raise InputError(
                 f"{run}: is no run folder ({SETTINGS} is something else's); make one with: mueca train PAIRS RUN"

@@ -16,7 +16,7 @@ from mueca.face.crop import CropRule, apply_transform
 from mueca.face.gaze import GazeRange, fit_gaze
 from mueca.face.movements import MOVEMENTS, movements_of, ranges_of
 from mueca.face.shape import FaceModel, fit_face
-from mueca.files import write_whole
+from mueca.files import read_text, write_whole
 from mueca.pairs import Landmarks, Pairs, read_landmarks, read_manifest
 
 Array = np.ndarray
@@ -127,7 +127,7 @@ def read_known(run: Path) -> Subject | Undrivable:
     """Return ``RUN/subject.json``; raises InputError where it is missing, damaged or an older version's."""
     path = run / SUBJECT
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         if "landmarks_mean" in values:
             raise InputError(f"{path}: an older mueca learned the subject's shape; train again with --fresh")
         return subject_from_json(values)
