@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -43,6 +45,10 @@ _USER_CAN_MEND = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EBUSY, errno.EIO,
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR,
 }  # fmt: skip
+
+
+_NO_MEMORY = re.compile("can't allocate memory|bad_alloc|out of memory", re.I)
+"""In PyTorch's words and C++'s, which come as RuntimeErrors of no kind of their own."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +303,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise Terminated("terminated")
 
     signal.signal(signal.SIGTERM, terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         known = {name: flags_of(command.settings) for name, command in COMMANDS.items()}
         parsed = parse(make_parser(), arguments, known=known)
@@ -312,6 +321,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _USER_CAN_MEND:
             raise
         return _fail(f"{error.filename or 'the output'}: {error.strerror}; mend that and run the same command again")
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
+            raise
+        return _fail("there is too little memory; end what else uses it, or name fewer --workers or a smaller --batch")
     except KeyboardInterrupt as interrupt:
         _complain(str(interrupt) or "interrupted")
         return 128 + getattr(interrupt, "signal_number", received[-1] if received else signal.SIGINT)

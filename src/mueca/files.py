@@ -25,6 +25,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path = path.resolve()
     partial = _partial_beside(path)
+    _remove_leftovers(path)
     try:
         with space_explained(path):
             yield partial
@@ -109,11 +110,18 @@ def _tag(path: Path) -> str:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left of earlier tries at the same folder."""
-    for leftover in path.parent.glob(f".{_tag(path)}.*.partial"):
-        owner = leftover.name.split(".")[2]
-        if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+    """Remove what killed processes left of earlier tries at the same file or folder."""
+    start, end = f".{_tag(path)}.", f".partial{path.suffix}"
+    for name in os.listdir(path.parent):
+        if not (name.startswith(start) and name.endswith(end)):
+            continue
+        owner, leftover = name.split(".")[2], path.parent / name
+        if not owner.isdecimal() or Path("/proc", owner).exists() or not Path("/proc/self").exists():
+            continue
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _swap(path: Path, new: Path) -> None:
