@@ -25,7 +25,7 @@ from mueca.reenactment import drive
 from mueca.training import train
 
 STAGES_LOADED = (train, drive, evaluate, export)  # a stage that is imported on a full disk may lack its .pyc
-ROOMY_KIB = 64 * 1024
+ROOMY_KIB = 128 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def command_for(request, monkeypatch) -> Callable[[str, Path], list[str]]:
         models = ["--models", str(asked("models"))]
         run = disk / "run"
         if stage == "evaluate" and not run.exists():
-            shutil.copytree(asked("toy_run"), run)
+            shutil.copytree(asked("actor_run"), run)
         one_thread = ["--threads", "1", "--device", "cpu"]
         return {
             "extract": lambda: ["extract", str(asked("actor_clip")), str(disk / "pairs"), *models],

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -306,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to fail
             stream.reconfigure(errors="backslashreplace")
+    others, threading.excepthook = threading.excepthook, _but_for_full_disks(threading.excepthook)
     try:
         known = {name: flags_of(command.settings) for name, command in COMMANDS.items()}
         parsed = parse(make_parser(), arguments, known=known)
@@ -328,6 +330,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         _complain(str(interrupt) or "interrupted")
         return 128 + getattr(interrupt, "signal_number", received[-1] if received else signal.SIGINT)
+    finally:
+        threading.excepthook = others
     return 0
 
 
@@ -357,6 +361,19 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: what is half written is removed on the way out."""
 
     signal_number = signal.SIGTERM
+
+
+def _but_for_full_disks(tell: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return what tells of an exception in a thread, as ``tell`` does, but not what the main thread says in a line.
+
+    TensorBoard writes in a thread of its own and raises what happened there again at the next call.
+    """
+
+    def tell_others(what: Any) -> None:
+        if not (isinstance(what.exc_value, OSError) and what.exc_value.errno in _USER_CAN_MEND):
+            tell(what)
+
+    return tell_others
 
 
 def _environment() -> dict[str, Any]:
