@@ -18,9 +18,9 @@ from test_report import CURVE, DRIVEN, good_metrics
 from toys import narrow_presets, only_asked_saves, write_toy_pairs
 
 from mueca.actors import ACTORS, landmarks_of, performance
-from mueca.checkpoint import load_generator, load_newest
+from mueca.checkpoint import load_newest
 from mueca.cli import COMMANDS, make_parser
-from mueca.config import ExportSettings, SIZE_PX, TrainSettings
+from mueca.config import ExportSettings, TrainSettings
 from mueca.conversion import convert
 from mueca.curve import read_curve, write_curve
 from mueca.errors import InputError
@@ -34,9 +34,9 @@ from mueca.nets.reference import discriminator_from_reference, generator_from_re
 from mueca.options import flags_of, parse, settings_from
 from mueca.painter import Painter
 from mueca.pictures import decode_frame, read_picture
-from mueca.reenactment import ClipReenactor
+from mueca.reenactment import ClipReenactor, open_puppet
 from mueca.runs import read_run
-from mueca.subject import Subject, fit_subject, read_subject, with_charts
+from mueca.subject import Subject, fit_subject, with_charts
 from mueca.training import train
 from mueca.video import VideoReader
 
@@ -154,7 +154,16 @@ def _read_pairs(given: Path, out: Path) -> None:
 
 def _make_settings(seeds: Path) -> None:
     for command, arguments in {
-        "extract": ["a.mp4", "pairs", "--every", "2", "--train-share", "0.8", "--face", "320,180", "--min-score", "0.5"],
+        "extract": [
+            "a.mp4",
+            "pairs",
+            "--every",
+            "2",
+            "--face",
+            "320,180",
+            "--min-score",
+            "0.5",
+        ],
         "train": ["pairs", "run", "--budget", "1h30m", "--batch", "4", "--seed", "7", "--threads", "2"],
         "drive": ["run", "a.mp4", "out.mp4", "--view", "compare", "--driver-face", "2", "--workers", "2"],
         "live": ["run", "--port", "8000", "--camera", "0", "--record", "me.mp4"],
@@ -205,7 +214,7 @@ def _read_run(given: Path, _: Path) -> None:
     read_curve(given)
     read_metrics(given)
     load_newest(given)
-    _drive(read_subject(given), load_generator(given, device="cpu", threads=1))
+    _drive(*open_puppet(given, device="cpu", threads=1, runtime="onnxruntime"))
 
 
 def _drive(subject: Subject, paint: Painter) -> None:

@@ -128,8 +128,15 @@ _RUNS_OR_CONNECTS = {
     *("socket.connect", "socket.bind", "socket.getaddrinfo"),
 }
 _CHANGES = {
-    **{"os.remove": 1, "os.mkdir": 1, "os.rmdir": 1, "os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1},
-    **{"os.rename": 2, "os.link": 2},
+    "os.remove": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.truncate": 1,
+    "os.chmod": 1,
+    "os.chown": 1,
+    "os.utime": 1,
+    "os.rename": 2,
+    "os.link": 2,
 }
 """How many of the event's first arguments are paths that change."""
 
@@ -157,7 +164,7 @@ def _serve(connection: Connection, seeds: Path, box: Path, seed: int) -> None:
         _fill(box, choices[number // 2 % len(choices)])
         try:
             mutate(box / "in", target, number, seed)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a mutation that fails is a failure that is told
             connection.send({"outcome": f"couldn't be made: {error!r:.200} {_place_of(error)}", "seconds": 0.0})
         else:
             connection.send(_answer(target, box, watch))
@@ -188,7 +195,7 @@ def _answer(target: fuzz_targets.Target, box: Path, watch: Watch) -> dict[str, A
         message = " ".join(str(error).split())
         is_readable = 0 < len(message) <= LONGEST_MESSAGE
         outcome = "refused" if is_readable else f"an error of {len(message)} characters: {message:.150}"
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever else comes out is what is looked for
         outcome = f"{type(error).__name__}: {' '.join(str(error).split()):.150} {_place_of(error)}"
     watch.arm(None)
     seconds = time.perf_counter() - start
@@ -286,7 +293,9 @@ def fuzz(
     Failing mutants are copied into ``kept``, each with how to repeat it.
     """
     seeds = work / "seeds"
-    maker = _FORK.Process(target=fuzz_targets.make_seeds, args=(seeds, names))  # what it starts stays out of the workers
+    maker = _FORK.Process(
+        target=fuzz_targets.make_seeds, args=(seeds, names)
+    )  # what it starts stays out of the workers
     maker.start()
     maker.join()
     if maker.exitcode:

@@ -1,10 +1,10 @@
 """SIGKILL at random moments of `mueca run`, and the same command again. By hand: python tests/killing.py --kills 100
 
-Every process is forked from one that has imported everything, and otherwise runs the command line as it is; but it saves
-once a second, where a run of this length would save twice. A share of the kills waits for a file or folder that is half
-written, and counts as one inside a save only where the kill left it there. Each time the same command must finish, and
-with what an unkilled run comes to: the same weights, optimizers, pairs and metrics to the bit, the same pictures in the
-driven video, and nothing half-written left behind.
+Every process is forked from one that has imported everything, and otherwise runs the command line as it is; but it
+saves once a second, where a run of this length would save twice. A share of the kills waits for a file or folder that
+is half written, and counts as one inside a save only where the kill left it there. Each time the same command must
+finish, and with what an unkilled run comes to: the same weights, optimizers, pairs and metrics to the bit, the same
+pictures in the driven video, and nothing half-written left behind.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def kill_all(
 
 
 def prepare(*, narrow: bool) -> None:
-    """Let this process, and all that it forks, save once a second; with ``narrow``, train networks of a few channels."""
+    """Let this process, and what it forks, save once a second; with ``narrow``, train networks of a few channels."""
     torch.set_num_threads(1)
     journal._LEAST_BETWEEN_SAVES_S, journal._SAVES_SHARE = (0.2 if narrow else 1.0), 1.0
     if narrow:

@@ -6,6 +6,7 @@ JSON, a PNG's and a zip's checksums are made right again, a safetensors file's l
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -137,17 +138,17 @@ def _change(random: Random, parent: Any, key: Any) -> None:
         case 0:
             del parent[key]
         case 1 | 2:
-            parent[key] = _VALUES[random.integers(len(_VALUES))]
+            parent[key] = copy.deepcopy(_VALUES[random.integers(len(_VALUES))])
         case 3:
             parent[key] = _TEXTS[random.integers(len(_TEXTS))]
         case 4:
             parent[key] = [parent[key]]
         case 5 if isinstance(parent, dict):
             parent[_TEXTS[random.integers(len(_TEXTS))]] = parent.pop(key)
-        case 6 if isinstance(parent[key], (int, float)) and not isinstance(parent[key], bool):
+        case 6 if type(parent[key]) in (int, float) and abs(parent[key]) < 1e300:
             parent[key] = parent[key] * float(random.choice([-1, 0.5, 1e3, 1e9, 1e300, 1e-9]))
         case 7:
-            parent[key] = _nested(int(random.choice([10, 200, 900])))
+            parent[key] = _nested(int(random.choice([10, 100, 300])))
         case _ if isinstance(parent, list):
             parent += [parent[key]] * int(random.integers(1, 30))
 

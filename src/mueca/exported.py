@@ -81,6 +81,8 @@ class Exported:
         self.facts = _facts(path, data)
         session = _session(path, data, threads)
         self._has_charts = _require_signature(path, session)
+        if self._has_charts and self.facts.subject.atlas is None:
+            raise InputError(f"{path}: lacks the atlas that its textures need; export the run again")
         names = [node.name for node in session.get_inputs()]
         given = {"onnxruntime": lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]}
         _require_painting(path, given["onnxruntime"], self._blank())

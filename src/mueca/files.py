@@ -112,10 +112,10 @@ def _tag(path: Path) -> str:
 def _remove_leftovers(path: Path) -> None:
     """Remove what killed processes left of earlier tries at the same file or folder."""
     start, end = f".{_tag(path)}.", f".partial{path.suffix}"
-    for name in os.listdir(path.parent):
-        if not (name.startswith(start) and name.endswith(end)):
+    for leftover in path.parent.iterdir():
+        if not (leftover.name.startswith(start) and leftover.name.endswith(end)):
             continue
-        owner, leftover = name.split(".")[2], path.parent / name
+        owner = leftover.name.split(".")[2]
         if not owner.isdecimal() or Path("/proc", owner).exists() or not Path("/proc/self").exists():
             continue
         if leftover.is_dir() and not leftover.is_symlink():

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, Literal
 from zipfile import BadZipFile, ZipFile
 
@@ -188,7 +189,9 @@ def read_landmarks(pairs: Path) -> Landmarks:
     return found
 
 
-_ARCHIVE_ERRORS = (BadZipFile, EOFError, IndexError, NotImplementedError, OverflowError, SyntaxError, zlib.error)
+_ARCHIVE_ERRORS = (
+    *(BadZipFile, EOFError, IndexError, NotImplementedError, OverflowError, SyntaxError, TokenError, zlib.error),
+)
 """What zipfile and NumPy raise at a damaged archive beyond OSError, ValueError and their like."""
 _UNPACKED_BYTES, _UNPACKED_TIMES = 1 << 26, 50
 """An archive may unpack to the one, or to so many times its size: numbers of a face pack to a half."""

@@ -33,7 +33,8 @@ from mueca.files import cannot_write, read_text, write_whole
 from mueca.marks import SYNTHETIC, Mark, composite
 from mueca.painter import Painter
 from mueca.portraits import LandmarkRuler
-from mueca.subject import Subject, read_subject
+from mueca.runs import read_run
+from mueca.subject import Subject, read_atlas, read_subject
 from mueca.version import VERSION
 from mueca.video import VideoReader, VideoWriter
 
@@ -250,7 +251,10 @@ def open_puppet(run: Path, *, device: DeviceName, threads: int | None, runtime: 
     if is_exported(run):
         exported = Exported(run, runtime=runtime, threads=threads)
         return exported.facts.subject, exported
-    return read_subject(run), load_generator(run, device=device, threads=threads)
+    subject = read_subject(run)
+    if read_run(run).preset.textures and subject.atlas is None:
+        read_atlas(run)  # raises: its textures can't be looked up
+    return subject, load_generator(run, device=device, threads=threads)
 
 
 def load_generator(run: Path, *, device: str, threads: int | None) -> Painter:

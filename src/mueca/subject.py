@@ -71,12 +71,21 @@ class Undrivable:
 
 
 def fit_subject(pairs: Path) -> Subject:
-    """Learn the subject from a pairs folder: every followed frame before the first test frame, the good ones."""
+    """Learn the subject from a pairs folder: every followed frame before the first test frame, the good ones.
+
+    Raises InputError where the folder's numbers are damaged.
+    """
     manifest, track = read_manifest(pairs), read_landmarks(pairs)
     rows = _training_rows(track, manifest.first_test_frame)
     in_crop = apply_transform(np.linalg.inv(track.frame_from_crop[rows]), track.landmarks[rows])
-    subject = learn_subject(in_crop, track.gaze[rows], crop_rule=manifest.crop_rule, source_name=manifest.source_name)
-    return replace(subject, atlas=fit_atlas(in_crop, track.frame_from_crop[rows]))
+    told = {"crop_rule": manifest.crop_rule, "source_name": manifest.source_name}
+    try:
+        subject = learn_subject(in_crop, track.gaze[rows], **told)
+        return replace(subject, atlas=fit_atlas(in_crop, track.frame_from_crop[rows]))
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            f"{pairs}: its landmarks are no face's ({error}); extract the pairs again with --fresh"
+        ) from error
 
 
 def with_charts(part: Pairs, pairs: Path, atlas: Atlas) -> Pairs:
