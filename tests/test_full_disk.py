@@ -57,7 +57,7 @@ def command_for(request, monkeypatch) -> Callable[[str, Path], list[str]]:
         one_thread = ["--threads", "1", "--device", "cpu"]
         return {
             "extract": lambda: ["extract", str(asked("actor_clip")), str(disk / "pairs"), *models],
-            "train": lambda: ["train", str(asked("toy_pairs")), str(run), "--steps", "30", *one_thread],
+            "train": lambda: ["train", str(asked("toy_pairs")), str(run), "--steps", "10", *one_thread],
             "drive": lambda: ["drive", *map(str, (asked("actor_run"), asked("actor_clip"), disk / "out.mp4")), *models],
             "evaluate": lambda: ["evaluate", str(run), "--save-fakes", *models, *one_thread],
             "export": lambda: ["export", str(asked("toy_run")), str(disk / "puppet.onnx")],
@@ -66,6 +66,12 @@ def command_for(request, monkeypatch) -> Callable[[str, Path], list[str]]:
         }[stage]()
 
     return command
+
+
+@pytest.fixture(scope="module")
+def unspoilt() -> dict[str, tuple[int, int, dict[str, str]]]:
+    """By stage: the KiB that lie there before it and that it takes, and what it comes to where there is room."""
+    return {}
 
 
 def used_kib(disk: Path) -> int:
@@ -97,22 +103,23 @@ def require_whole(disk: Path) -> None:
 
 
 CASES = [
-    *(("train", share) for share in (0.02, 0.2, 0.4, 0.6, 0.8, 0.97)),
-    *(("evaluate", share) for share in (0.1, 0.9)),
-    *((stage, 0.6) for stage in ("extract", "drive", "export", "convert", "coach")),
+    *(("train", share) for share in (0.02, 0.3, 0.6, 0.9)),
+    *((stage, 0.6) for stage in ("extract", "drive", "evaluate", "export", "convert", "coach")),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "share"), CASES)
 def test_a_disk_that_fills_up_is_one_line_leaves_only_whole_files_and_with_more_room_it_goes_on(
-    command_for, tmp_path, capsys, stage, share
+    command_for, unspoilt, tmp_path, capsys, stage, share
 ):
-    with media.small_disk(tmp_path / "roomy", num_kib=ROOMY_KIB) as disk:
-        command = command_for(stage, disk)
-        before = used_kib(disk)
-        assert main(command) == 0
-        needed, wanted = used_kib(disk) - before, outcome(disk)
+    if stage not in unspoilt:
+        with media.small_disk(tmp_path / "roomy", num_kib=ROOMY_KIB) as disk:
+            command = command_for(stage, disk)
+            before = used_kib(disk)
+            assert main(command) == 0
+            unspoilt[stage] = before, used_kib(disk) - before, outcome(disk)
+    before, needed, wanted = unspoilt[stage]
     capsys.readouterr()
     with media.small_disk(tmp_path / "small", num_kib=max(before + int(needed * share), 4)) as disk:
         command = command_for(stage, disk)
