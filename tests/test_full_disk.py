@@ -131,3 +131,17 @@ def test_a_disk_that_fills_up_is_one_line_leaves_only_whole_files_and_with_more_
         subprocess.run(["mount", "-o", f"remount,size={ROOMY_KIB}k", str(disk)], check=True)
         assert main(command) == 0, capsys.readouterr().err
         assert outcome(disk) == wanted
+
+
+READ_ONLY = {"extract": "pairs", "train": "run", "drive": "out.mp4", "export": "puppet.onnx", "convert": "converted"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", READ_ONLY)
+def test_a_disk_that_can_only_be_read_is_one_line_with_the_path(command_for, tmp_path, capsys, stage):
+    with media.small_disk(tmp_path / "disk", num_kib=64) as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert main(command_for(stage, disk)) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert str(disk) in line and "ead-only" in line
+        assert "Traceback" not in line

@@ -465,6 +465,13 @@ def test_a_second_signal_stops_at_once_and_the_last_checkpoint_stays(pairs, tmp_
     assert load_newest(tmp_path / "run").steps == 2
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_a_gpu_that_is_asked_for_and_missing_is_one_line_and_leaves_nothing(pairs, tmp_path):
+    with pytest.raises(SettingsError, match=r"--device cuda: PyTorch finds no GPU here; use --device cpu"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2, device="cuda"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_goes_on_on_a_cpu_with_what_a_gpu_left(pairs, tmp_path):
     run = tmp_path / "run"
     train(pairs, run, TrainSettings(steps=2))
