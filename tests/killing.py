@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo
 from toys import narrow_presets
 
 from mueca import journal
@@ -46,7 +47,7 @@ SHARE_WITH_PAIRS = 0.7
 _POLL_S = 0.0005
 _LONGEST_S = 600.0
 _FORK = multiprocessing.get_context("fork")
-_STAGES = (train, drive, evaluate)  # imported before anything is forked
+_STAGES = (train, drive, evaluate, torch._dynamo)  # imported before anything is forked, the last for Adam
 
 
 @dataclass(frozen=True)
