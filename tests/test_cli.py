@@ -1,19 +1,24 @@
 """The command line: every command end to end, and for every mistake one line, exit code 2, nothing half-written."""
 
 import dataclasses
+import errno
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import media
+import numpy as np
 import pytest
+import torch
 
 from mueca import summaries
-from mueca.cli import main, printable
+from mueca.cli import COMMANDS, main, printable
 from mueca.pairs import read_manifest
 
 
@@ -231,3 +236,35 @@ def test_the_other_people_in_the_picture_are_told(actor_pairs):
     assert not any("other" in line for line in summaries.of_pairs(manifest, actor_pairs))
     told = summaries.of_pairs(dataclasses.replace(manifest, others=2), actor_pairs)
     assert any("up to 2 other people" in line and "--face" in line for line in told)
+
+
+def test_a_name_that_the_terminals_encoding_lacks_is_told_all_the_same(actor_pairs, tmp_path, monkeypatch):
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii"))
+    assert main(["convert", str(actor_pairs), str(tmp_path / "m\u00e1scara")]) == 0
+    sys.stdout.flush()
+    assert b"m\\xe1scara" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("ask", [lambda: np.empty(1 << 60, np.uint8), lambda: torch.empty(1 << 55)])
+def test_too_little_memory_is_one_line(monkeypatch, capsys, tmp_path, ask):
+    monkeypatch.setitem(COMMANDS, "convert", dataclasses.replace(COMMANDS["convert"], action=lambda *_: ask()))
+    assert "too little memory" in complaint_of(capsys, "convert", tmp_path, tmp_path / "out")
+
+
+def test_only_what_a_full_disk_does_in_a_thread_is_left_to_the_main_one(monkeypatch, tmp_path, capsys):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", lambda what: told.append(what.exc_type))
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    def work(*_: object) -> None:
+        for error in (OSError(errno.ENOSPC, "full"), OSError(errno.EBADF, "bug"), ValueError("bug")):
+            thread = threading.Thread(target=fail, args=(error,))
+            thread.start()
+            thread.join()
+
+    monkeypatch.setitem(COMMANDS, "convert", dataclasses.replace(COMMANDS["convert"], action=work))
+    assert main(["convert", str(tmp_path), str(tmp_path / "out")]) == 0
+    assert told == [OSError, ValueError]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
@@ -219,3 +222,31 @@ def test_weights_in_another_file_are_not_read(exports, tmp_path, monkeypatch):
 
     with pytest.raises(InputError, match="other files"):
         Exported(changed(exports["small"], tmp_path / "bad.onnx", point_outside))
+
+
+def test_a_graph_whose_parts_do_not_fit_is_refused_when_it_is_opened(exports, tmp_path):
+    def misconnect(model: onnx.ModelProto) -> None:
+        norm = next(node for node in model.graph.node if node.op_type == "InstanceNormalization")
+        scale = next(tensor for tensor in model.graph.initializer if tensor.name == norm.input[1])
+        scale.dims[:], scale.raw_data = [1], scale.raw_data[:4]
+
+    with pytest.raises(InputError, match=r"can't be computed|no whole ONNX file"):
+        Exported(changed(exports["small"], tmp_path / "bad.onnx", misconnect), runtime="onnxruntime")
+
+
+def test_an_export_that_lacks_its_atlas_is_refused_when_it_is_opened(exports, tmp_path):
+    facts = json.loads(next(e.value for e in onnx.load(exports["small"]).metadata_props if e.key == "mueca"))
+    path = with_facts(exports["small"], tmp_path / "bad.onnx", subject=facts["subject"] | {"atlas": None})
+    with pytest.raises(InputError, match="lacks the atlas that its textures need"):
+        Exported(path)
+
+
+def test_onnx_runtime_keeps_nothing_and_tells_nobody(exports, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from mueca.exported import Exported; "
+        "Exported(Path(sys.argv[1]), runtime='onnxruntime')"
+    )
+    places = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | places
+    subprocess.run([sys.executable, "-c", code, exports["small"]], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []

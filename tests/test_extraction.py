@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mueca.extraction import extract
 from mueca.face.condition import draw_condition
 from mueca.face.crop import apply_transform
 from mueca.face.landmarks import eye_distance
-from mueca.pairs import Manifest, read_landmarks, read_manifest, read_split, sha256_of_pairs, write_landmarks
+from mueca.pairs import LANDMARKS, Manifest, read_landmarks, read_manifest, read_split, sha256_of_pairs, write_landmarks
 from mueca.pictures import read_picture
 from mueca.subject import fit_subject
 from mueca.video import VideoReader
@@ -288,6 +289,35 @@ def test_damaged_landmarks_are_named(damage, actor_pairs, tmp_path):
     path.write_bytes({"half": whole[:middle], "flipped": flipped}.get(damage, damage))
     with pytest.raises(InputError, match=r"landmarks.npz: can't be read"):
         read_landmarks(tmp_path / "pairs")
+
+
+def test_landmarks_that_would_fill_the_memory_are_refused(actor_pairs, tmp_path):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    with zipfile.ZipFile(pairs / LANDMARKS, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.npy", bytes(200 << 20))
+    with pytest.raises(InputError, match=r"landmarks\.npz: can't be read \(it would unpack to 209"):
+        read_landmarks(pairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("gaze", lambda array: array[:-1]),
+        ("shot", lambda array: array.astype(float)),
+        ("landmarks", lambda array: np.full_like(array, np.nan)),
+        ("frame_index", lambda array: array[::-1]),
+        ("frame_from_crop", np.zeros_like),
+    ],
+)
+def test_landmarks_that_make_no_sense_are_refused_by_name(actor_pairs, tmp_path, name, change):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(actor_pairs, pairs)
+    with np.load(pairs / LANDMARKS) as arrays:
+        np.savez_compressed(pairs / LANDMARKS, **{**arrays, name: change(arrays[name])})
+    with pytest.raises(InputError, match=r"landmarks\.npz: can't be read") as caught:
+        read_landmarks(pairs)
+    assert {"frame_index": "order", "frame_from_crop": "inverse"}.get(name, name) in str(caught.value)
 
 
 def test_the_pairs_hash_changes_with_any_pixel(actor_pairs, tmp_path):

@@ -1,6 +1,7 @@
 """A file's or folder's bytes appear under its final name only when they are whole."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mueca.errors import OutputError
-from mueca.files import sha256_of, whole_file, whole_folder, write_whole
+from mueca.files import open_regular, sha256_of, whole_file, whole_folder, write_whole
 
 
 def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -64,6 +65,46 @@ def test_what_a_killed_process_left_of_a_folder_is_removed_by_the_next_try(tmp_p
     with whole_folder(tmp_path / "pairs"):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "pairs"]
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed_by_the_next_try_and_what_a_living_one_writes_stays(tmp_path):
+    code = (
+        "import os, pathlib, sys; from mueca.files import whole_file\n"
+        "with whole_file(pathlib.Path(sys.argv[1])) as partial:\n"
+        "    partial.write_text('1')\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "film.mp4"], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with whole_file(tmp_path / "film.mp4") as ours:
+        ours.write_text("2")
+        with whole_file(tmp_path / "film.mp4") as other:
+            other.write_text("3")
+            assert sorted(p.name for p in tmp_path.iterdir()) == sorted([ours.name, other.name])
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_what_a_killed_process_left_of_a_folder_with_a_suffix_is_removed_too(tmp_path):
+    leftover = next(iter(leftovers_of(tmp_path / "take1.mp4")))
+    with whole_folder(tmp_path / "take1.mp4"):
+        assert not leftover.exists()
+
+
+def leftovers_of(path: Path) -> list[Path]:
+    code = (
+        "import os, pathlib, sys; from mueca.files import whole_folder\n"
+        "with whole_folder(pathlib.Path(sys.argv[1])):\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    return list(path.parent.iterdir())
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_a_pipe_or_a_device_in_a_files_place_is_refused_at_once(tmp_path, make):
+    make(tmp_path / "odd")
+    with pytest.raises(OSError, match="is no regular file"):
+        open_regular(tmp_path / "odd")
 
 
 def test_a_folder_behind_a_link_is_replaced_where_it_is(tmp_path):

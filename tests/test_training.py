@@ -437,6 +437,50 @@ def test_a_gpu_with_too_little_memory_is_one_line_with_the_ways_out(pairs, tmp_p
         train(pairs, tmp_path / "run", TrainSettings(steps=2))
 
 
+def test_a_machine_with_too_little_memory_is_one_line_and_the_last_checkpoint_stays(pairs, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: torch.empty(1 << 55))
+        with pytest.raises(MuecaError, match=r"more memory than this machine has free; the last checkpoint is kept"):
+            train(pairs, tmp_path / "run", TrainSettings(steps=4), save_every=2)
+    assert load_newest(tmp_path / "run").steps == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's, told once more
+def test_a_run_folder_that_vanishes_is_one_line(pairs, tmp_path, monkeypatch):
+    at_step(monkeypatch, 3, lambda: shutil.rmtree(tmp_path / "run"))
+    with pytest.raises(OutputError, match=r"/run"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=4))
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM)])
+def test_a_second_signal_stops_at_once_and_the_last_checkpoint_stays(pairs, tmp_path, monkeypatch, numbers):
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line's own: it raises
+    try:
+        at_step(monkeypatch, 3, lambda: [stop(number) for number in numbers])
+        with pytest.raises(KeyboardInterrupt) as caught:
+            train(pairs, tmp_path / "run", TrainSettings(steps=9), save_every=2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not isinstance(caught.value, TrainingInterrupted)
+    assert load_newest(tmp_path / "run").steps == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_a_gpu_that_is_asked_for_and_missing_is_one_line_and_leaves_nothing(pairs, tmp_path):
+    with pytest.raises(SettingsError, match=r"--device cuda: PyTorch finds no GPU here; use --device cpu"):
+        train(pairs, tmp_path / "run", TrainSettings(steps=2, device="cuda"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_on_a_cpu_with_what_a_gpu_left(pairs, tmp_path):
+    run = tmp_path / "run"
+    train(pairs, run, TrainSettings(steps=2))
+    record = json.loads((run / SETTINGS).read_text())
+    (run / SETTINGS).write_text(json.dumps(record | {"device": "cuda: NVIDIA H100", "precision": "bfloat16"}))
+    assert train(pairs, run, TrainSettings(steps=4, device="cpu")).steps == 4
+    assert [start.device for start in read_run(run).earlier] == ["cuda: NVIDIA H100"]
+
+
 def test_a_run_at_step_0_goes_on_with_any_settings_of_its_preset_and_pairs(pairs, tmp_path):
     run = tmp_path / "run"
     train(pairs, run, TrainSettings(steps=1), save_every=1)

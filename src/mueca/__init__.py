@@ -8,9 +8,14 @@ Each command is one function of the same name: ``extract`` (``extract_all`` for 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from mueca.version import VERSION as __version__
+
+# ONNX Runtime's own builds since 1.32 keep a number for this machine in the user's folders and send events to
+# Microsoft. Nothing leaves this machine; the variable counts until the library is loaded.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOME_OF = {
     "extract": "mueca.extraction",

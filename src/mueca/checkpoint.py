@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from mueca.config import DeviceName, Precision, PrecisionName, from_json, to_json
 from mueca.curve import Flat
 from mueca.errors import InputError, MuecaError, OutputError, SettingsError
-from mueca.files import whole_folder, write_whole
+from mueca.files import open_regular, read_text, whole_folder, write_whole
 from mueca.nets.building import architecture_of, build_generator
 from mueca.nets.painting import Statistics, painter
 from mueca.painter import Painter
@@ -175,17 +175,20 @@ def use_threads(threads: int | None) -> int:
 
 def _load(folder: Path) -> Checkpoint:
     try:
-        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        state = json.loads(read_text(folder / _STATE))
         if state.pop("sha256_of_state") != _sha256_of_json(state):
             raise ValueError(f"{_STATE} was changed")
-        parts = {name: _load_part(folder / f"{name}.safetensors", digest) for name, digest in state["sha256"].items()}
+        parts = {name: _load_part(folder, name, digest) for name, digest in state["sha256"].items()}
         flat = None if state.get("flat") is None else from_json(Flat, state["flat"])
         return Checkpoint(parts, int(state["steps"]), float(state["seconds"]), flat)
     except (MuecaError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder}: is damaged ({error})") from error
 
 
-def _load_part(path: Path, sha256: str) -> dict[str, Tensor]:
+def _load_part(folder: Path, name: str, sha256: str) -> dict[str, Tensor]:
+    path = folder / f"{name}.safetensors"
+    if path.parent != folder:
+        raise ValueError(f"{_STATE} names a part outside of it")
     _read_header(path)
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
@@ -203,7 +206,7 @@ def _tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
 def _read_header(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     """Return each tensor's type and shape; raises InputError unless the header accounts for the file's very size."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
             raise InputError(f"{path}: is no safetensors file (a header of {length} bytes in a file of {size})")

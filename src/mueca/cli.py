@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import json
 import os
+import re
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +50,10 @@ _USER_CAN_MEND = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EBUSY, errno.EIO,
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR,
 }  # fmt: skip
+
+
+_NO_MEMORY = re.compile("can't allocate memory|bad_alloc|out of memory", re.I)
+"""In PyTorch's words and C++'s, which come as RuntimeErrors of no kind of their own."""
 
 
 @dataclass(frozen=True)
@@ -333,6 +340,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise Terminated("terminated")
 
     signal.signal(signal.SIGTERM, terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
+    others, threading.excepthook = threading.excepthook, _but_for_full_disks(threading.excepthook)
     try:
         known = {name: flags_of(command.settings) for name, command in COMMANDS.items()}
         parsed = parse(make_parser(), arguments, known=known)
@@ -348,9 +359,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _USER_CAN_MEND:
             raise
         return _fail(f"{error.filename or 'the output'}: {error.strerror}; mend that and run the same command again")
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
+            raise
+        return _fail("there is too little memory; end what else uses it, or name fewer --workers or a smaller --batch")
     except KeyboardInterrupt as interrupt:
         _complain(str(interrupt) or "interrupted")
         return 128 + getattr(interrupt, "signal_number", received[-1] if received else signal.SIGINT)
+    finally:
+        threading.excepthook = others
     return 0
 
 
@@ -380,6 +397,19 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: what is half written is removed on the way out."""
 
     signal_number = signal.SIGTERM
+
+
+def _but_for_full_disks(tell: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return what tells of an exception in a thread, as ``tell`` does, but not what the main thread says in a line.
+
+    TensorBoard writes in a thread of its own and raises what happened there again at the next call.
+    """
+
+    def tell_others(what: Any) -> None:
+        if not (isinstance(what.exc_value, OSError) and what.exc_value.errno in _USER_CAN_MEND):
+            tell(what)
+
+    return tell_others
 
 
 def _environment() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from statistics import median
 
 from mueca.config import from_json, to_json
 from mueca.errors import InputError, SettingsError
-from mueca.files import write_whole
+from mueca.files import read_text, write_whole
 
 CURVE = "curve.json"
 _KIND = "mueca curve"
@@ -81,7 +81,7 @@ def read_curve(run: Path) -> tuple[Point, ...]:
     if not path.exists():
         return ()
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         if values["kind"] != _KIND:
             raise ValueError("is something else's")
         points = tuple(from_json(Point, each) for each in values["points"])

@@ -2,7 +2,23 @@
 
 
 class MuecaError(Exception):
-    """Base of all: the message names the file or setting, its value, and the way out, on one line."""
+    """Base of all: the message names the file or setting, its value, and the way out, on one line.
+
+    A value may be as long as a file: of a message beyond LONGEST_MESSAGE the middle is left out.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_shortened(message))
+
+
+LONGEST_MESSAGE = 1000
+"""Characters."""
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    return f"{message[: LONGEST_MESSAGE - 305]} ... {message[-300:]}"
 
 
 class InputError(MuecaError):

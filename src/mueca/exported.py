@@ -87,8 +87,11 @@ class Exported:
         self.facts = _facts(path, data)
         session = _session(path, data, threads)
         self._has_charts = _require_signature(path, session)
+        if self._has_charts and self.facts.subject.atlas is None:
+            raise InputError(f"{path}: lacks the atlas that its textures need; export the run again")
         names = [node.name for node in session.get_inputs()]
         given = {"onnxruntime": lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]}
+        _require_painting(path, given["onnxruntime"], self._blank())
         if runtime != "onnxruntime":
             other = _openvino(path, data, threads, required=runtime == "openvino")
             given |= {} if other is None else {"openvino": other}
@@ -208,6 +211,17 @@ def import_openvino() -> Any:
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # None: importing it fails
     return importlib.import_module("openvino")
+
+
+def _require_painting(path: Path, infer: Inference, blank: list[Array]) -> None:
+    """Raise InputError unless the graph computes, and a fake comes out: its parts may not fit together."""
+    try:
+        fake = infer(blank)
+    except Exception as error:  # a stranger's file may fail in any way there is
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: can't be computed ({reason:.200}); export the run again") from error
+    if fake.shape != (1, SIZE_PX, SIZE_PX, 3) or fake.dtype != np.uint8:
+        raise InputError(f"{path}: paints {fake.dtype} {fake.shape}, no picture; export the run again")
 
 
 def _openvino(path: Path, data: bytes, threads: int | None, *, required: bool) -> Inference | None:

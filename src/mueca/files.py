@@ -7,10 +7,12 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mueca.errors import OutputError
 
@@ -24,6 +26,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path = path.resolve()
     partial = _partial_beside(path)
+    _remove_leftovers(path)
     try:
         with space_explained(path):
             yield partial
@@ -68,9 +71,27 @@ def write_whole(path: Path, data: bytes | str) -> None:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Return the file, open for reading; raises OSError, at a pipe or device as well: those may never end or answer."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file; raises OSError as ``open_regular``, and ValueError at other bytes."""
+    with open_regular(path) as file:
+        return file.read().decode()
+
+
 def sha256_of(path: Path) -> str:
-    """Return the file's SHA-256 as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    """Return the file's SHA-256 as 64 hexadecimal digits; raises OSError as ``open_regular``."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -99,11 +120,18 @@ def _tag(path: Path) -> str:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left of earlier tries at the same folder."""
-    for leftover in path.parent.glob(f".{_tag(path)}.*.partial"):
+    """Remove what killed processes left of earlier tries at the same file or folder."""
+    start, end = f".{_tag(path)}.", f".partial{path.suffix}"
+    for leftover in path.parent.iterdir():
+        if not (leftover.name.startswith(start) and leftover.name.endswith(end)):
+            continue
         owner = leftover.name.split(".")[2]
-        if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+        if not owner.isdecimal() or Path("/proc", owner).exists() or not Path("/proc/self").exists():
+            continue
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _swap(path: Path, new: Path) -> None:

@@ -55,13 +55,20 @@ def _place_of(error: OSError) -> Path | None:
 
 @contextmanager
 def memory_explained() -> Iterator[None]:
-    """Turn what PyTorch says of a GPU whose memory is too small into a MuecaError with the ways out."""
+    """Turn what PyTorch says of a memory that is too small, a GPU's or this machine's, into a MuecaError."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise MuecaError(
             "training needs more memory than the GPU has free; end what else uses it, name a smaller --batch, or use "
             "--device cpu"
+        ) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MuecaError(
+            "training needs more memory than this machine has free; the last checkpoint is kept: end what else uses "
+            "it, or name a smaller --batch"
         ) from error
 
 

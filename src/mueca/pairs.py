@@ -15,19 +15,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from zipfile import BadZipFile
+from tokenize import TokenError
+from typing import Any, BinaryIO, Literal
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from mueca.config import SIZE_PX, from_json, to_json
 from mueca.errors import InputError, SettingsError
 from mueca.face.model_files import UsedFile
-from mueca.files import write_whole
+from mueca.files import open_regular, read_text, write_whole
 from mueca.marks import UNMARKED
 from mueca.pictures import contact_sheet, encode_picture, read_picture, write_picture
 
@@ -171,7 +173,7 @@ def read_manifest(pairs: Path) -> Manifest:
             f"{pairs}: is no pairs folder (it has no {MANIFEST}); make one with: mueca extract VIDEO PAIRS"
         )
     try:
-        return from_json(Manifest, json.loads(path.read_text(encoding="utf-8")))
+        return from_json(Manifest, json.loads(read_text(path)))
     except (ValueError, TypeError, AttributeError, RecursionError, SettingsError) as error:
         raise InputError(f"{path}: can't be read ({error}); extract the pairs again with --fresh") from error
 
@@ -180,14 +182,62 @@ def read_landmarks(pairs: Path) -> Landmarks:
     """Return every followed frame's landmarks; raises InputError where the file is missing or damaged."""
     path = pairs / LANDMARKS
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = Landmarks(**{name: arrays[name] for name in Landmarks.__dataclass_fields__})
-        num = len(found.frame_index)
-        if found.landmarks.shape != (num, 68, 2) or found.frame_from_crop.shape != (num, 3, 3):
-            raise ValueError(f"{num} frames with landmarks {found.landmarks.shape}")
-    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error) as error:
+        with open_regular(path) as file:
+            _require_modest(file)
+            with np.load(file, allow_pickle=False) as arrays:
+                found = Landmarks(**{name: arrays[name] for name in Landmarks.__dataclass_fields__})
+        _require_sense(found)
+    except (*_ARCHIVE_ERRORS, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         raise InputError(f"{path}: can't be read ({error}); extract the pairs again with --fresh") from error
     return found
+
+
+_ARCHIVE_ERRORS = (
+    *(BadZipFile, EOFError, IndexError, NotImplementedError, OverflowError, SyntaxError, TokenError, zlib.error),
+)
+"""What zipfile and NumPy raise at a damaged archive beyond OSError, ValueError and their like."""
+_UNPACKED_BYTES, _UNPACKED_TIMES = 1 << 26, 50
+"""An archive may unpack to the one, or to so many times its size: numbers of a face pack to a half."""
+
+
+def _require_modest(file: BinaryIO) -> None:
+    """Raise ValueError at an archive that would fill the memory; leaves the file at its start."""
+    with ZipFile(file) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(_UNPACKED_BYTES, _UNPACKED_TIMES * file.seek(0, os.SEEK_END)):
+        raise ValueError(f"it would unpack to {unpacked} bytes")
+    file.seek(0)
+
+
+def _require_sense(found: Landmarks) -> None:
+    """Raise ValueError unless the arrays are as many, of the kinds and as finite as ``extract`` writes them."""
+    num = len(found.frame_index)
+    shapes = {name: (num, *shape) for name, shape in _SHAPES.items()}
+    for name, (kinds, shape) in {name: (_KINDS.get(name, "f"), shapes[name]) for name in shapes}.items():
+        array = getattr(found, name)
+        if array.shape != shape or array.dtype.kind not in kinds:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, of {num} frames")
+        if array.dtype.kind == "f" and not (np.abs(array) <= _LARGEST).all():  # no NaN passes either
+            raise ValueError(f"{name} holds numbers that make no sense")
+    if not (np.diff(found.frame_index) > 0).all():
+        raise ValueError("its frames are in no order")
+    if not (np.abs(np.linalg.det(found.frame_from_crop)) > 1 / _LARGEST).all():
+        raise ValueError("frame_from_crop has no inverse")
+
+
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "frame_index": (),
+    "timestamp_s": (),
+    "landmarks": (68, 2),
+    "gaze": (2,),
+    "shot": (),
+    "quality": (),
+    "frame_from_crop": (3, 3),
+    "kept": (),
+}
+_KINDS = {"frame_index": "iu", "shot": "iu", "kept": "b"}
+_LARGEST = 1e9
+"""Pixels or seconds: beyond it a number is damaged."""
 
 
 def is_whole(pairs: Path, manifest: Manifest) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from mueca.errors import InputError, OutputError
-from mueca.files import cannot_write, write_whole
+from mueca.files import cannot_write, open_regular, write_whole
 from mueca.marks import Box, Mark, Picture, stamp, xmp_packet
 
 MAX_PIXELS = 64_000_000
@@ -81,7 +81,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 
 def _decode(path: Path) -> Picture:
-    with Image.open(path, formats=READ_FORMATS) as picture:
+    with open_regular(path) as file, Image.open(file, formats=READ_FORMATS) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise InputError(_too_large(path))
         picture.load()

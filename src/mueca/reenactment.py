@@ -30,11 +30,12 @@ from mueca.face.prediction import LandmarkPredictor
 from mueca.face.retarget import OUT_OF_RANGE, Retargeter, carry_gaze, place
 from mueca.face.shape import FaceModel, fit_face
 from mueca.face.track import Track
-from mueca.files import cannot_write, write_whole
+from mueca.files import cannot_write, read_text, write_whole
 from mueca.marks import SYNTHETIC, Mark, composite
 from mueca.painter import Painter
 from mueca.portraits import LandmarkRuler
-from mueca.subject import Subject, read_subject
+from mueca.runs import read_run
+from mueca.subject import Subject, read_atlas, read_subject
 from mueca.version import VERSION
 from mueca.video import VideoReader, VideoWriter
 
@@ -231,7 +232,7 @@ def _require_free(report: Path) -> None:
     if not report.exists():
         return
     try:
-        is_ours = json.loads(report.read_text(encoding="utf-8")).get("kind") == _KIND
+        is_ours = json.loads(read_text(report)).get("kind") == _KIND
     except (OSError, ValueError, AttributeError, RecursionError):
         is_ours = False
     if not is_ours:
@@ -254,7 +255,10 @@ def open_puppet(run: Path, *, device: DeviceName, threads: int | None, runtime: 
     if is_exported(run):
         exported = Exported(run, runtime=runtime, threads=threads)
         return exported.facts.subject, exported
-    return read_subject(run), load_generator(run, device=device, threads=threads)
+    subject = read_subject(run)
+    if read_run(run).preset.textures and subject.atlas is None:
+        read_atlas(run)  # raises: its textures can't be looked up
+    return subject, load_generator(run, device=device, threads=threads)
 
 
 def load_generator(run: Path, *, device: str, threads: int | None) -> Painter:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from pathlib import Path
 from mueca.config import LengthKind, Precision, TrainSettings, from_json, to_json
 from mueca.errors import FieldsError, InputError, OutputError, SettingsError
 from mueca.face.model_files import UsedFile
-from mueca.files import write_whole
+from mueca.files import read_text, write_whole
 from mueca.presets import Preset
 from mueca.version import VERSION
 
@@ -130,7 +131,7 @@ def read_run(run: Path) -> Run:
     if not path.is_file():
         raise InputError(f"{run}: is no run folder (it has no {SETTINGS}); make one with: mueca train PAIRS RUN")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         if values.get("kind") != _KIND:
             raise InputError(
                 f"{run}: is no run folder ({SETTINGS} is something else's); make one with: mueca train PAIRS RUN"
@@ -171,15 +172,28 @@ def write_run(run: Path, record: Run) -> None:
 
 
 def require_free(run: Path) -> None:
-    """Raise OutputError unless the folder is absent, empty or a run, whose settings may be damaged."""
+    """Raise OutputError unless the folder is absent, empty or a run, whose settings may be damaged; or at a link."""
     if run.exists() and not run.is_dir():
         raise OutputError(f"{run}: is a file; name a folder for the run")
+    require_own(run)
     if not run.is_dir() or _has_settings(run):
         return
     strange = [p.name for p in run.iterdir() if p.name != _LOCK and ".partial" not in p.suffixes]
     if strange:
         named = SETTINGS if SETTINGS in strange else min(strange)
         raise OutputError(f"{run}: holds something else ({named}); name another folder for the run")
+
+
+def require_own(run: Path) -> None:
+    """Raise OutputError where a link leads out of the folder: whoever made it chose what would be written over."""
+    home = run.resolve()
+    for folder, folders, files in os.walk(run):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+                raise OutputError(
+                    f"{path}: is a link that leads out of the run's folder; put in its place what it leads to, or "
+                    "remove it"
+                )
 
 
 def _has_settings(run: Path) -> bool:
@@ -248,7 +262,7 @@ def locked(run: Path) -> Iterator[None]:
     """Keep other processes out of the run folder, which is made if need be; raises OutputError if one is in it."""
     try:
         run.mkdir(parents=True, exist_ok=True)
-        file = (run / _LOCK).open("w")
+        file = (run / _LOCK).open("a")  # whatever lies there stays as it is
     except OSError as error:
         raise OutputError(f"{run}: can't be written ({error.strerror}); name another folder") from error
     with file:

@@ -16,7 +16,7 @@ from mueca.face.crop import CropRule, apply_transform
 from mueca.face.gaze import GazeRange, fit_gaze
 from mueca.face.movements import MOVEMENTS, movements_of, ranges_of
 from mueca.face.shape import FaceModel, fit_face
-from mueca.files import write_whole
+from mueca.files import read_text, write_whole
 from mueca.pairs import Landmarks, Pairs, read_landmarks, read_manifest
 
 Array = np.ndarray
@@ -71,12 +71,21 @@ class Undrivable:
 
 
 def fit_subject(pairs: Path) -> Subject:
-    """Learn the subject from a pairs folder: every followed frame before the first test frame, the good ones."""
+    """Learn the subject from a pairs folder: every followed frame before the first test frame, the good ones.
+
+    Raises InputError where the folder's numbers are damaged.
+    """
     manifest, track = read_manifest(pairs), read_landmarks(pairs)
     rows = _training_rows(track, manifest.first_test_frame)
     in_crop = apply_transform(np.linalg.inv(track.frame_from_crop[rows]), track.landmarks[rows])
-    subject = learn_subject(in_crop, track.gaze[rows], crop_rule=manifest.crop_rule, source_name=manifest.source_name)
-    return replace(subject, atlas=fit_atlas(in_crop, track.frame_from_crop[rows]))
+    told = {"crop_rule": manifest.crop_rule, "source_name": manifest.source_name}
+    try:
+        subject = learn_subject(in_crop, track.gaze[rows], **told)
+        return replace(subject, atlas=fit_atlas(in_crop, track.frame_from_crop[rows]))
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            f"{pairs}: its landmarks are no face's ({error}); extract the pairs again with --fresh"
+        ) from error
 
 
 def with_charts(part: Pairs, pairs: Path, atlas: Atlas) -> Pairs:
@@ -127,7 +136,7 @@ def read_known(run: Path) -> Subject | Undrivable:
     """Return ``RUN/subject.json``; raises InputError where it is missing, damaged or an older version's."""
     path = run / SUBJECT
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         if "landmarks_mean" in values:
             raise InputError(f"{path}: an older mueca learned the subject's shape; train again with --fresh")
         return subject_from_json(values)

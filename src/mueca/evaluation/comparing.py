@@ -16,9 +16,9 @@ from mueca.evaluation.report import write_comparison
 from mueca.evaluation.scores import DrivenBy, Metrics, Report, Tile
 from mueca.evaluation.storing import METRICS, read_metrics
 from mueca.face.detection import make_detector
-from mueca.files import sha256_of
+from mueca.files import open_regular, sha256_of
 from mueca.reenactment import load_generator
-from mueca.runs import GENERATOR, read_run
+from mueca.runs import GENERATOR, read_run, require_own
 from mueca.version import VERSION
 
 COMPARISON = "compare.html"
@@ -49,6 +49,8 @@ def compare(
     settings = settings or EvaluateSettings()
     page = out or runs[0] / COMPARISON
     _require_comparable(runs)
+    if out is None:
+        require_own(runs[0])
     _require_free(page)
     for run in runs:  # before the minutes that the first may take
         require_drivable(run, settings)
@@ -84,7 +86,14 @@ def _require_free(page: Path) -> None:
     """Raise OutputError where something else than an earlier page would be written over."""
     if page.suffix.lower() != ".html":
         raise OutputError(f"{page}: the page is written as .html; name such a file")
-    if page.is_dir() or (page.exists() and _SIGNATURE not in page.read_bytes()[:_HEAD_BYTES]):
+    try:
+        with open_regular(page) as file:
+            is_ours = _SIGNATURE in file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError:
+        is_ours = False
+    if not is_ours:
         raise OutputError(f"{page}: is something else; name another file with --out")
 
 

@@ -44,7 +44,7 @@ from mueca.pairs import SPLITS, Pairs
 from mueca.pictures import write_picture
 from mueca.portraits import make_ruler
 from mueca.reenactment import load_generator
-from mueca.runs import GENERATOR, Run, read_run
+from mueca.runs import GENERATOR, Run, read_run, require_own
 from mueca.subject import read_atlas, read_known, with_charts
 from mueca.version import VERSION
 
@@ -79,6 +79,7 @@ def evaluate(
     """
     settings = settings or EvaluateSettings()
     stand_in = read_known(run).typical_shape
+    require_own(run)
     require_drivable(run, settings)
     material = read_material(run, settings.pairs)
     sha256 = None if generator else sha256_of(run / GENERATOR)  # before it is loaded: a training run may replace it

@@ -10,7 +10,7 @@ from typing import Any
 from mueca.config import from_json
 from mueca.errors import InputError, SettingsError
 from mueca.evaluation.scores import Metrics
-from mueca.files import write_whole
+from mueca.files import read_text, write_whole
 
 METRICS = "metrics.json"
 
@@ -25,7 +25,7 @@ def read_metrics(run: Path) -> Metrics:
     """Return what ``RUN/metrics.json`` holds; raises InputError where it is missing, damaged or an older version's."""
     path = run / METRICS
     try:
-        return from_json(Metrics, json.loads(path.read_text(encoding="utf-8")))
+        return from_json(Metrics, json.loads(read_text(path)))
     except FileNotFoundError as error:
         raise InputError(f"{path}: is not there; make it with: mueca evaluate {run}") from error
     except (SettingsError, TypeError) as error:  # fields that are unknown, of another kind, or missing
