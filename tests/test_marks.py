@@ -187,7 +187,12 @@ def test_the_gate_lets_the_right_ways_pass(source):
     assert not offences(source)
 
 
+TRIALS = {"diagnosis/films.py", "diagnosis/software.py"}
+"""What tells whether writing works here: encoders, on frames of its own; a desktop, without a picture."""
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(SOURCES[0].parent)))
 def test_only_pictures_and_video_write_pictures(path):
-    if path.relative_to(Path(mueca.__file__).parent).parts[0] not in WRITERS:
+    place = path.relative_to(Path(mueca.__file__).parent)
+    if place.parts[0] not in WRITERS and place.as_posix() not in TRIALS:
         assert offences(path.read_text()) == []

@@ -456,7 +456,7 @@ def test_a_run_folder_that_vanishes_is_one_line(pairs, tmp_path, monkeypatch):
 def test_a_second_signal_stops_at_once_and_the_last_checkpoint_stays(pairs, tmp_path, monkeypatch, numbers):
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line's own: it raises
     try:
-        at_step(monkeypatch, 3, lambda: [stop(number) for number in numbers])
+        at_step(monkeypatch, 3, lambda: [signal.raise_signal(number) for number in numbers])
         with pytest.raises(KeyboardInterrupt) as caught:
             train(pairs, tmp_path / "run", TrainSettings(steps=9), save_every=2)
     finally:
