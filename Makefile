@@ -1,11 +1,12 @@
 # make demo: install into .venv and show all of mueca on two drawn actors
-# make test: install into .venv and run every test
+# make test: install into .venv and run every test but the longest
+# make test-long: those: kills, fuzzing, the benchmark of landmarks; some four minutes
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-long lint clean
 
 install: $(VENV)/.installed
 
@@ -19,8 +20,11 @@ demo: install
 
 # Two processes of one thread each: threads of both would wait for each other.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not by_hand" --numprocesses auto --dist loadfile
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile
+
+test-long: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m by_hand --numprocesses auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

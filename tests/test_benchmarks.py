@@ -58,7 +58,7 @@ def run_benchmark(models: Path, folder: Path, script: str, *options: str | Path,
     return json.loads((folder / "out.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 def test_the_landmarks_benchmark_finds_followed_landmarks_calmer_than_plain_ones_and_hardly_late(models, tmp_path):
     numbers = run_benchmark(models, tmp_path, "landmarks.py", "--quick")
     assert 0 < numbers["tremble_ratio"] < 1 and 0 < numbers["tremble_ratio_live"] < 1

@@ -22,7 +22,7 @@ def python(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 def test_two_hundred_mutants_of_each_kind_of_file_are_read_or_refused_in_a_line(tmp_path):
     done = python(fuzzing.__file__, "--mutations", MUTANTS, "--kept", tmp_path / "kept")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

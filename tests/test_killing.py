@@ -13,7 +13,7 @@ import pytest
 KILLS = 5
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 def test_a_run_killed_at_any_moment_and_started_again_comes_to_the_same(models):
     sizes = ["--kills", str(KILLS), "--narrow", "--steps", "12", "--frames", "26", "--workers", "1"]
     environment = os.environ | {
