@@ -173,6 +173,8 @@ GIVEN = {
     "--camera": (["1"], 1),
     "--window": ([], True),
     "--virtual-camera": ([], True),
+    "--consent": (["c.json"], Path("c.json")),
+    "--self": ([], True),
 }
 """What is written after each option, and what arrives."""
 
@@ -195,7 +197,7 @@ def values_of(settings: object, name: str) -> list[object]:
 )
 def test_every_setting_can_be_given_on_the_command_line(kind, flag):
     texts, value = GIVEN[flag]
-    name = flag[2:].replace("-", "_")
+    name = {"--self": "own_face"}.get(flag, flag[2:].replace("-", "_"))  # Python has that word already
     arrived, defaults = (values_of(options_of(kind, *given), name) for given in ([flag, *texts], []))
     assert arrived == [value] * len(defaults)
     assert value not in defaults
@@ -214,6 +216,9 @@ def test_run_refuses_a_setting_for_other_peoples_pictures_before_it_extracts():
 def test_settings_that_need_another_say_which():
     with pytest.raises(SettingsError, match="--driver"):
         EvaluateSettings(truth=Path("t.mp4"))
+    for kind in (TrainSettings, ImportSettings):
+        with pytest.raises(SettingsError, match=r"--consent c.json and --self contradict each other"):
+            kind(consent=Path("c.json"), own_face=True)
     with pytest.raises(SettingsError, match="--compare"):
         CompareSettings(out=Path("page.html"))
 

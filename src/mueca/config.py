@@ -25,9 +25,19 @@ SIZE_PX = 256
 """Side of a crop, of a condition and of a fake, in pixels: what eight halvings of pix2pix's U-Net need."""
 
 
-def setting(default: Any, help: str, *, parse: Callable[[str], Any] | None = None, metavar: str | None = None) -> Any:
-    """Declare a dataclass field with its default, its help text and how the command line reads it."""
-    return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
+def setting(
+    default: Any,
+    help: str,
+    *,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    flag: str | None = None,
+) -> Any:
+    """Declare a dataclass field with its default, its help text and how the command line reads it.
+
+    ``flag`` is the option's name where the field's can't be: Python has words of its own.
+    """
+    return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar, "flag": flag})
 
 
 def parse_duration(text: str) -> float:
@@ -67,6 +77,11 @@ def _require_workers(value: int | None) -> None:
     _require(value is None or 1 <= value <= 1024, "workers", value, "from 1 to 1024")
 
 
+def _require_one_consent(consent: Path | None, own_face: bool) -> None:
+    if consent is not None and own_face:
+        raise SettingsError(f"--consent {consent} and --self contradict each other; name one of them")
+
+
 def _require_length(name: str, value: float) -> None:
     _require(0 < value <= LONGEST, name, value, f"more than 0 and at most {LONGEST:.0e}")
 
@@ -75,6 +90,9 @@ DetectorName = Literal["yunet", "ssd", "hog"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 RuntimeName = Literal["auto", "onnxruntime", "openvino"]
 ConditionHalf = Literal["left", "right", "tagged", "input"]
+
+Purpose = Literal["train", "drive", "publish", "live"]
+PURPOSES: tuple[Purpose, ...] = typing.get_args(Purpose)
 
 _DETECTOR_HELP = "face detector; when none is named: yunet, or hog where yunet's file can't be had"
 _MIN_SCORE_HELP = "least confidence of a face; when not named: yunet 0.7, ssd 0.8, hog 0.0"
@@ -90,6 +108,8 @@ _CONDITION_HELP = (
     "which half of other people's pictures is the condition: left or right of pictures A|B (the reference's AtoB and "
     "BtoA), tagged or input of the report's folders; when not named: left, and tagged"
 )
+_CONSENT_HELP = "the subject's consent record (mueca consent new makes one); a run that goes on holds its own"
+_OWN_FACE_HELP = "the subject is you, and you agree: writes a consent record that says so"
 LONGEST = 1e12
 """Epochs, steps or seconds: beyond all use, and still exact as a float."""
 _PRESETS_LENGTH_HELP = "when no length is named: 10 minutes for small and live, 50 epochs for paper"
@@ -197,6 +217,8 @@ class TrainSettings:
     device: DeviceName = setting("auto", _DEVICE_HELP)
     threads: int | None = setting(None, _THREADS_HELP, metavar="N")
     fresh: bool = setting(False, "start over where the folder holds an earlier run")
+    consent: Path | None = setting(None, _CONSENT_HELP, metavar="FILE")
+    own_face: bool = setting(False, _OWN_FACE_HELP, flag="self")
 
     def __post_init__(self) -> None:
         lengths = {n: getattr(self, n) for n in ("epochs", "steps", "budget") if getattr(self, n) is not None}
@@ -207,6 +229,7 @@ class TrainSettings:
         _require_threads(self.threads)
         if len(lengths) > 1:
             raise SettingsError(f"--{' and --'.join(lengths)} contradict each other; name one of them")
+        _require_one_consent(self.consent, self.own_face)
 
 
 @dataclass(frozen=True)
@@ -347,9 +370,12 @@ class ImportSettings:
     condition: ConditionHalf | None = setting(None, _CONDITION_HELP)
     detector: DetectorName | None = setting(None, f"for other people's pictures: {_DETECTOR_HELP}")
     models: Path | None = setting(None, _MODELS_HELP)
+    consent: Path | None = setting(None, _CONSENT_HELP, metavar="FILE")
+    own_face: bool = setting(False, _OWN_FACE_HELP, flag="self")
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed <= 2**62, "seed", self.seed, "from 0 to 2**62")
+        _require_one_consent(self.consent, self.own_face)
 
 
 @dataclass(frozen=True)
@@ -365,6 +391,78 @@ class ExportSettings:
         None, "pairs folder to check the onnx file on, if it is no longer where the run was trained"
     )
     fresh: bool = setting(False, "replace what an earlier export wrote")
+
+
+@dataclass(frozen=True)
+class NewConsentSettings:
+    """What ``consent new`` writes into the record."""
+
+    subject: str | None = setting(None, "whose face it is; needed", metavar="NAME")
+    asked_by: str | None = setting(
+        None, "who asked them, and answers for what is made; needed, but for --given self", metavar="NAME"
+    )
+    purposes: tuple[Purpose, ...] = setting(
+        (),
+        "what they allow, one or more of: train (learn to paint them), drive (make videos), live (drive as one moves), "
+        "publish (show others what is made); needed",
+        flag="for",
+        metavar="PURPOSE",
+    )
+    clips: tuple[Path, ...] = setting(
+        (), "the videos of them that it is for, or folders of pictures that extract reads as one", flag="clip",
+        metavar="FILE",
+    )  # fmt: skip
+    pairs: tuple[Path, ...] = setting(
+        (), "folders of pairs that it is for, where there is no clip: in any layout that train reads", metavar="FOLDER"
+    )
+    condition: ConditionHalf | None = setting(None, f"of --pairs: {_CONDITION_HELP}")
+    given: Literal["spoken", "form", "self"] | None = setting(
+        None, "how they agreed: spoken, in the clip itself; form, which they signed; self: it's you; needed"
+    )
+    form: Path | None = setting(None, "the signed form, as a file: the record holds its hash", metavar="FILE")
+    valid_from: str | None = setting(
+        None, "the first day, in UTC, as 2027-01-31; when not named: today", flag="from", metavar="DATE"
+    )
+    valid_until: str | None = setting(None, "the last day, in UTC; needed", flag="until", metavar="DATE")
+    withdrawal: str | None = setting(None, "how they withdraw it; when not named: by telling who asked", metavar="TEXT")
+    notes: str = setting("", "whatever else was agreed")
+    fresh: bool = setting(False, "replace the file that is there")
+
+    def __post_init__(self) -> None:
+        needed = {"subject": self.subject, "given": self.given, "for": self.purposes, "until": self.valid_until}
+        if self.given != "self":
+            needed["asked-by"] = self.asked_by
+        lacking = [f"--{name}" for name, value in needed.items() if not value]
+        if lacking:
+            raise SettingsError(f"consent new: name {', '.join(lacking)} as well; see mueca consent new --help")
+        if not self.clips and not self.pairs:
+            raise SettingsError("consent new: name what it is for, with --clip FILE, or --pairs FOLDER")
+        if self.form is not None and self.given != "form":
+            raise SettingsError(f"--form {self.form}: is for --given form; name that, or leave the file out")
+
+
+@dataclass(frozen=True)
+class ShowConsentSettings:
+    """``consent show`` has none."""
+
+
+@dataclass(frozen=True)
+class WithdrawSettings:
+    """How ``consent withdraw`` ends."""
+
+    yes: bool = setting(False, "delete the files without asking")
+
+
+@dataclass(frozen=True)
+class TrustSettings:
+    """How ``consent trust`` ends."""
+
+    yes: bool = setting(False, "trust the key without asking")
+
+
+@dataclass(frozen=True)
+class KeySettings:
+    """``consent key`` has none."""
 
 
 @dataclass(frozen=True)

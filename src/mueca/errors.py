@@ -17,6 +17,10 @@ class OutputError(MuecaError):
     """A result can't be written where it was asked for."""
 
 
+class ConsentError(MuecaError):
+    """There is no consent for what was asked: none at all, or one that doesn't hold or isn't for that."""
+
+
 class SettingsError(MuecaError):
     """A setting is unknown, of the wrong kind, out of range, or contradicts another."""
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import platformdirs
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mueca.errors import InputError, OutputError
@@ -89,7 +90,7 @@ def user_key(folder: Path | None = None) -> SigningKey:
 def has_signed(public_pem: bytes, data: bytes, signature: bytes) -> bool:
     """Tell whether the key with that public half signed ``data``; False for a key or signature that is none."""
     try:
-        public = serialization.load_pem_public_key(public_pem)
+        public = _public_of(public_pem)
         if not isinstance(public, ec.EllipticCurvePublicKey):
             return False
         public.verify(signature, data, ec.ECDSA(hashes.SHA256()))
@@ -100,9 +101,17 @@ def has_signed(public_pem: bytes, data: bytes, signature: bytes) -> bool:
 
 def key_id_of(public_pem: bytes) -> str:
     """Return the SHA-256 of a public key, however its PEM is laid out; raises ValueError where it is none."""
-    public = serialization.load_pem_public_key(public_pem)
+    public = _public_of(public_pem)
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+
+
+def _public_of(public_pem: bytes) -> PublicKeyTypes:
+    """Return the public key; raises ValueError where it is none, or of a kind that is not known."""
+    try:
+        return serialization.load_pem_public_key(public_pem)
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from error
 
 
 def _read(path: Path) -> SigningKey:

@@ -37,14 +37,14 @@ def parse(
 
 def flags_of(kind: type) -> list[str]:
     """Return the options that the dataclass makes, such as ``--max-frames``."""
-    return ["--" + field.name.replace("_", "-") for field, _ in _flat_fields(kind)]
+    return [_flag_of(field) for field, _ in _flat_fields(kind)]
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
     """Add an option for every field of the dataclass, and of the dataclasses in it; equal names are added once."""
     added = {option for action in parser._actions for option in action.option_strings}
     for field, hint in _flat_fields(kind):
-        flag = "--" + field.name.replace("_", "-")
+        flag = _flag_of(field)
         if flag not in added:
             added.add(flag)
             parser.add_argument(flag, **_argument(field, hint))
@@ -73,6 +73,10 @@ def _flat_fields(kind: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
             yield field, hints[field.name]
 
 
+def _flag_of(field: dataclasses.Field[Any]) -> str:
+    return "--" + (field.metadata["flag"] or field.name.replace("_", "-"))
+
+
 def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
     """Return what ``add_argument`` takes for a field: absent on the command line, it is absent from the result."""
     is_shown = field.default is not None and field.default is not False and field.default != ()
@@ -85,7 +89,8 @@ def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
     union = typing.get_origin(hint) in (Union, types.UnionType)
     (hint,) = [h for h in typing.get_args(hint) if h is not type(None)] if union else [hint]
     if typing.get_origin(hint) is Literal:
-        return options | {"choices": typing.get_args(hint)}
+        named = {"metavar": field.metadata["metavar"]} if field.metadata["metavar"] else {}
+        return options | {"choices": typing.get_args(hint)} | named
     metavar = field.metadata["metavar"] or {Path: "PATH", float: "X", int: "N", str: "TEXT"}[hint]
     return options | {"type": _reader(field.metadata["parse"] or hint), "metavar": metavar}
 
