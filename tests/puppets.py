@@ -16,6 +16,7 @@ class Grey:
     """Stands for a reenactor: the puppet is a grey as light as the frame's first pixel, or noise."""
 
     def __init__(self, *_: object, **__: object) -> None:
+        self.consent = SimpleNamespace(id="0b5a3f6e-1111-4222-8333-444455556666")
         self.stages = SimpleNamespace(follow=1.0, retarget=2.0, paint=3.0)
         self.is_lost = False
         self.is_noisy = False

@@ -134,10 +134,10 @@ def test_a_withdrawn_record_holds_no_longer():
 def test_it_holds_on_its_first_day_and_on_its_last_and_on_no_other(today, complaint):
     consent = a_consent(valid_from="2026-11-27", valid_until="2026-12-01")
     if complaint is None:
-        require(consent, "record", today=date.fromisoformat(today))
+        require(consent, "record", day=date.fromisoformat(today))
     else:
         with pytest.raises(ConsentError, match=complaint):
-            require(consent, "record", today=date.fromisoformat(today))
+            require(consent, "record", day=date.fromisoformat(today))
 
 
 def test_it_holds_for_its_purposes_and_clips_alone():
@@ -202,7 +202,7 @@ DAMAGE = {
 def test_what_is_no_record_is_told_in_one_line(tmp_path, change):
     path = tmp_path / "consent.json"
     path.write_text(json.dumps(to_values(a_consent()) | change if isinstance(change, dict) else change))
-    with pytest.raises(ConsentError, match="is no (whole )?consent record.*mueca consent new") as error:
+    with pytest.raises(ConsentError, match=r"is no (whole )?consent record.*mueca consent new") as error:
         read(path)
     assert str(error.value).startswith(str(path)) and str(error.value).isprintable()
 

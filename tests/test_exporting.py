@@ -14,7 +14,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from toys import narrow_presets, toy_pairs, write_toy_pairs
+from toys import narrow_presets, toy_pairs, train, write_toy_pairs
 
 from mueca import exporting
 from mueca.checkpoint import load_generator
@@ -28,7 +28,6 @@ from mueca.marks import NEWSCODES
 from mueca.presets import PRESETS
 from mueca.runs import GENERATOR, read_run
 from mueca.subject import read_subject
-from mueca.training import train
 from mueca.version import VERSION
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from toys import train
 
 from mueca.config import ConvertSettings, DriveSettings, EvaluateSettings, TrainSettings
 from mueca.conversion import convert
@@ -28,7 +29,6 @@ from mueca.presets import PRESETS
 from mueca.reenactment import drive
 from mueca.runs import GENERATOR, read_run
 from mueca.subject import SUBJECT, Undrivable, fit_subject, read_known, read_subject
-from mueca.training import train
 from mueca.video import VideoReader
 
 STEPS = TrainSettings(steps=3, device="cpu", threads=1)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from toys import train
 
 from mueca import interchange
 from mueca.checkpoint import load_generator, load_newest
@@ -38,7 +39,6 @@ from mueca.presets import PRESETS
 from mueca.runs import CHECKPOINTS, Origin, WeightsFile, read_run
 from mueca.subject import read_known
 from mueca.summaries import of_import
-from mueca.training import train
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -15,6 +15,7 @@ from mueca.face.condition import draw_condition
 from mueca.face.crop import CropFollower, CropRule, crop_transforms
 from mueca.face.movements import movements_of
 from mueca.marks import SYNTHETIC, stamp
+from mueca.reenactment import Puppet
 from mueca.reenactor import Reenactor
 from mueca.subject import Subject, fit_subject
 from mueca.video import VideoReader
@@ -57,7 +58,7 @@ def poses(monkeypatch: pytest.MonkeyPatch) -> Poses:
 @pytest.fixture
 def reenactor(subject: Subject, models: Path, poses: Poses, monkeypatch: pytest.MonkeyPatch) -> Reenactor:
     """A reenactor whose puppet looks like the condition."""
-    monkeypatch.setattr(module, "open_puppet", lambda *_, **__: (subject, lambda conditions, charts=None: conditions))
+    monkeypatch.setattr(module, "open_puppet", lambda *_, **__: Puppet(subject, lambda c, charts=None: c, consent=None))
     return Reenactor(Path("run"), models=models)
 
 

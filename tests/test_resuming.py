@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from toys import at_step, contents, narrow_presets, only_asked_saves, stop, write_toy_pairs
+from toys import at_step, contents, narrow_presets, only_asked_saves, stop, train, write_toy_pairs
 
 from mueca import diary, schedule, training
 from mueca.checkpoint import load_newest
@@ -19,7 +19,7 @@ from mueca.config import TrainSettings
 from mueca.curve import Point, read_curve
 from mueca.pairs import Pairs
 from mueca.runs import CHECKPOINTS, GENERATOR, SAMPLES
-from mueca.training import TrainingInterrupted, train
+from mueca.training import TrainingInterrupted
 
 
 @pytest.fixture
@@ -64,10 +64,9 @@ def test_a_run_stopped_after_six_of_twelve_steps_ends_in_the_same_bits(pairs, tm
 _KILLED_IN_STEP_27 = """
 import os, signal, sys
 from pathlib import Path
-from toys import narrow_presets, only_asked_saves
+from toys import narrow_presets, only_asked_saves, train
 from mueca.config import TrainSettings
 from mueca.gan import Trainer
-from mueca.training import train
 narrow_presets(dict.__setitem__)
 only_asked_saves(setattr)
 plain = Trainer.step
@@ -97,10 +96,9 @@ def test_forty_steps_killed_after_twenty_and_started_again_are_forty_steps(pairs
 _KILLED_IN_SAVING = """
 import os, shutil, signal, sys
 from pathlib import Path
-from toys import narrow_presets
+from toys import narrow_presets, train
 from mueca import journal
 from mueca.config import TrainSettings
-from mueca.training import train
 
 pairs, runs, settings = Path(sys.argv[1]), Path(sys.argv[2]), TrainSettings(steps=60, device="cpu", threads=1)
 narrow_presets(dict.__setitem__)

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from toys import NARROW, at_step, contents, narrow_presets, only_asked_saves, stop, toy_pairs, write_toy_pairs
+from toys import NARROW, at_step, contents, narrow_presets, only_asked_saves, stop, toy_pairs, train, write_toy_pairs
 
 from mueca import diary, journal, preparation, training
 from mueca.checkpoint import load_generator, load_newest, save_checkpoint
@@ -47,7 +47,7 @@ from mueca.runs import (
 )
 from mueca.subject import SUBJECT, fit_subject, read_atlas, read_subject, with_charts
 from mueca.summaries import of_training
-from mueca.training import TrainingInterrupted, TrainResult, train
+from mueca.training import TrainingInterrupted, TrainResult
 from mueca.video import VideoReader
 
 CPU = torch.device("cpu")
@@ -589,12 +589,12 @@ def test_torchrun_trains_one_run_in_two_processes_of_which_one_speaks(pairs, tmp
 _SECOND_IS_STOPPED = """
 import os, signal, sys
 from pathlib import Path
-from toys import narrow_presets
+from toys import narrow_presets, train
 from mueca.config import TrainSettings
 from mueca.distribution import read_place
 from mueca.errors import SettingsError
 from mueca.gan import Trainer
-from mueca.training import TrainingInterrupted, train
+from mueca.training import TrainingInterrupted
 narrow_presets(dict.__setitem__)
 place = read_place(os.environ)
 plain = Trainer.step

@@ -2,7 +2,8 @@
 
 Each command is one function of the same name: ``extract`` (``extract_all`` for several videos), ``coach``, ``train``,
 ``drive``, ``live`` (frame by frame: ``Reenactor``), ``evaluate``, ``convert``, ``import_reference`` (``mueca import``),
-``export``, ``run``, ``demo``.
+``export``, ``run``, ``demo``, ``new_consent`` and ``withdraw`` (``mueca consent new`` and ``withdraw``). ``consent_of``
+tells under which consent a run or an exported file stands.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _HOME_OF = {
     "export": "mueca.exporting",
     "run": "mueca.pipeline",
     "demo": "mueca.showcase",
+    "new_consent": "mueca.agreement",
+    "withdraw": "mueca.withdrawal",
+    "consent_of": "mueca.exported",
 }
 __all__ = ["__version__", *_HOME_OF]
 

@@ -23,9 +23,14 @@ from mueca.config import (
     DriveSettings,
     ExportSettings,
     ImportSettings,
+    KeySettings,
     LiveSettings,
+    NewConsentSettings,
     RunSettings,
+    ShowConsentSettings,
     TrainSettings,
+    TrustSettings,
+    WithdrawSettings,
 )
 from mueca.errors import MuecaError, SettingsError
 from mueca.options import Parser, add_options, flags_of, parse, settings_from
@@ -123,6 +128,7 @@ def train_command(arguments: argparse.Namespace, settings: TrainSettings) -> Non
     if not speaks:
         return
     _print(summaries.of_training(result, arguments.run))
+    _print(summaries.of_kept_consent(arguments.run))
     drive = "" if result.undrivable else f"; mueca drive {arguments.run} DRIVER.mp4 OUT.mp4"
     print(f"next: mueca evaluate {arguments.run}{drive}")
 
@@ -184,6 +190,60 @@ def demo_command(arguments: argparse.Namespace, settings: DemoSettings) -> None:
         _print(summaries.of_metrics(metrics))
     print(f"look at {summary.page}")
 
+
+def new_consent_command(arguments: argparse.Namespace, settings: NewConsentSettings) -> None:
+    from mueca.agreement import new_consent
+
+    _print(summaries.of_consent(new_consent(arguments.out, settings)))
+    print(f"wrote {arguments.out}; next: mueca train PAIRS RUN --consent {arguments.out}")
+
+
+def show_consent_command(arguments: argparse.Namespace, settings: ShowConsentSettings) -> None:
+    from mueca.withdrawal import consent_at
+
+    _print(summaries.of_consent(consent_at(arguments.file)))
+
+
+def withdraw_command(arguments: argparse.Namespace, settings: WithdrawSettings) -> None:
+    from mueca.withdrawal import delete, id_of, withdraw
+
+    consent_id = id_of(str(arguments.consent))
+    made = withdraw(consent_id)
+    _print(summaries.of_withdrawal(consent_id, made))
+    num_there = sum(each.state == "there" for each in made)
+    if not num_there:
+        return
+    if settings.yes or _agrees(f"delete {num_there} of them, for good?"):
+        deleted = delete(made, consent_id)
+        _print(summaries.of_deletion(deleted))
+        if len(deleted.paths) < num_there:
+            raise MuecaError("not all of it could be deleted; mend what is said above and run the same command again")
+    else:
+        print("nothing was deleted; the same command asks again, and with --yes deletes")
+
+
+def trust_command(arguments: argparse.Namespace, settings: TrustSettings) -> None:
+    from mueca.consent import trust
+    from mueca.withdrawal import public_key_at
+
+    public_key, consent = public_key_at(arguments.file)
+    _print(summaries.of_key(public_key, consent))
+    if not (settings.yes or _agrees("do you know whose key it is, and shall records that it signed hold here?")):
+        raise MuecaError(f"{arguments.file}: its key is not trusted; the same command asks again, --yes agrees")
+    trust(public_key)
+    print("trusted")
+
+
+def key_command(arguments: argparse.Namespace, settings: KeySettings) -> None:
+    from mueca.keys import user_key
+
+    key = user_key()
+    print(f"key {key.key_id}")
+    _print(key.public_pem.decode().splitlines())
+
+
+GROUPS = {"consent": "say who agreed to what: make, show and withdraw consent records"}
+"""Commands of two words, by the first one."""
 
 COMMANDS: dict[str, Command] = {
     "extract": Command(
@@ -277,6 +337,42 @@ COMMANDS: dict[str, Command] = {
         "all of it: two videos in, a driven face out",
         "mueca run me.mp4 friend.mp4 out/ --budget 10m",
     ),
+    "consent new": Command(
+        new_consent_command,
+        NewConsentSettings,
+        (Positional("out", "file to write, .json"),),
+        "write a signed record of what the subject agreed to",
+        'mueca consent new ana.json --subject "Ana" --asked-by "Luis" --for train drive --clip ana.mp4 --given spoken '
+        "--until 2027-12-31",
+    ),
+    "consent show": Command(
+        show_consent_command,
+        ShowConsentSettings,
+        (Positional("file", "a record, a run's folder, or a file that export wrote"),),
+        "tell what a record says, and whether it holds",
+        "mueca consent show run/",
+    ),
+    "consent withdraw": Command(
+        withdraw_command,
+        WithdrawSettings,
+        (Positional("consent", "the consent's id, or a record, a run's folder or an exported file that holds it"),),
+        "end a consent on this machine, show what was made under it, and delete that after a yes",
+        "mueca consent withdraw ana.json",
+    ),
+    "consent trust": Command(
+        trust_command,
+        TrustSettings,
+        (Positional("file", "a public key, as consent key prints it, or whatever consent show takes"),),
+        "let records hold here that somebody else's key signed",
+        "mueca consent trust friend.json",
+    ),
+    "consent key": Command(
+        key_command,
+        KeySettings,
+        (),
+        "print your public key, for others to trust",
+        "mueca consent key > my_key.pem",
+    ),
     "demo": Command(
         demo_command,
         DemoSettings,
@@ -326,18 +422,31 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="mueca COMMAND --help explains a command; mueca demo shows all of it on two drawn actors.",
     )
     parser.add_argument("--version", action="version", version=f"mueca {VERSION}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    commands = _subcommands(parser)
+    places = {"": commands}
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(
-            name,
+        group, _, verb = name.rpartition(" ")
+        if group not in places:
+            about = GROUPS[group][0].upper() + GROUPS[group][1:] + "."
+            ending = f"mueca {group} COMMAND --help explains a command."
+            places[group] = _subcommands(
+                commands.add_parser(group, help=GROUPS[group], description=about, epilog=ending)
+            )
+        sub = places[group].add_parser(
+            verb,
             help=command.help,
             description=command.help[0].upper() + command.help[1:] + ".",
             epilog=f"example: {command.example}",
         )
+        sub.set_defaults(command=name)
         for positional in command.positionals:
             sub.add_argument(positional.name, **positional.options())
         add_options(sub, command.settings)
     return parser
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> Any:
+    return parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
 
 
 class Terminated(KeyboardInterrupt):
@@ -355,6 +464,15 @@ def _environment() -> dict[str, Any]:
 def _print(lines: Sequence[str]) -> None:
     for line in lines:
         print(printable(line))
+
+
+def _agrees(question: str) -> bool:
+    """Ask the user, and tell whether they answer yes; nobody there to answer is no."""
+    try:
+        return input(printable(f"{question} [y/N] ")).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
 
 
 def _print_pairs(manifest: Manifest, pairs: Path) -> None:

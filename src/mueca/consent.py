@@ -241,18 +241,18 @@ def require(
     purposes: Iterable[Purpose] = (),
     any_of: Iterable[Purpose] = (),
     sources: Sequence[Source] | None = None,
-    today: date | None = None,
+    day: date | None = None,
 ) -> None:
     """Raise ConsentError, which begins with ``where``, unless the record holds and allows what is asked for.
 
     That is: nobody changed it since it was signed, by a key that this machine knows; it was not withdrawn here; it is
-    valid ``today``, in UTC; it allows each of ``purposes``, one of ``any_of``, and is for one of ``sources``.
+    valid on ``day``, in UTC, today when not named; it allows each of ``purposes``, one of ``any_of``, and is for one of ``sources``.
     """
-    record, today = consent.record, today or datetime.now(UTC).date()
+    record, day = consent.record, day or today()
     if not is_signed(consent):
         raise ConsentError(
-            f"{where}: was edited after it was signed; get the record as {record.asked_by} signed it, or make a new one "
-            "with: mueca consent new"
+            f"{where}: was edited after it was signed; get the record as {record.asked_by} signed it, or make a new "
+            "one with: mueca consent new"
         )
     if not is_known(consent.key_id):
         raise ConsentError(
@@ -262,11 +262,9 @@ def require(
     ask = f"ask {record.subject}, and make a new one with: mueca consent new"
     if ledger.is_withdrawn(record.id):
         raise ConsentError(f"{where}: consent {record.id} was withdrawn; {ask}")
-    if today < read_day(record.valid_from):
-        raise ConsentError(
-            f"{where}: is valid from {record.valid_from} on, and today is {today} in UTC; wait, or {ask}"
-        )
-    if today > read_day(record.valid_until):
+    if day < read_day(record.valid_from):
+        raise ConsentError(f"{where}: is valid from {record.valid_from} on, and today is {day} in UTC; wait, or {ask}")
+    if day > read_day(record.valid_until):
         raise ConsentError(f"{where}: expired: it was valid until {record.valid_until}; {ask}")
     asked, alternatives = list(purposes), list(any_of)
     lacking = [purpose for purpose in asked if purpose not in record.purposes]
@@ -314,6 +312,11 @@ def read_public_key(path: Path) -> bytes:
     public = data[begin : end + len(_KEY_END)] + b"\n"
     _checked_id(public, str(path))
     return public
+
+
+def today() -> date:
+    """Return the day that it is in UTC."""
+    return datetime.now(UTC).date()
 
 
 def read_day(text: str) -> date:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from mueca.config import SIZE_PX, RuntimeName, from_json
-from mueca.errors import InputError, MuecaError, SettingsError
+from mueca import consent as consents
+from mueca.config import SIZE_PX, Purpose, RuntimeName, from_json
+from mueca.consent import Consent
+from mueca.errors import ConsentError, InputError, MuecaError, SettingsError
 from mueca.face.charts import GRID, NUM_CHARTS
+from mueca.runs import CONSENT, read_consent
 from mueca.subject import Subject, subject_from_json
 
 Array = np.ndarray
@@ -57,7 +60,7 @@ class Facts:
     settings: dict[str, Any]
     """Of training: the preset as a table, length, seed ...; to be read by people, nothing depends on them."""
     consent: dict[str, Any] | None
-    """The subject's consent record, as the run holds it; None: it holds none."""
+    """The subject's consent record, as the run holds it; None: an older mueca asked for none."""
     subject: Subject
 
 
@@ -68,17 +71,20 @@ class Exported:
     """An exported file, open: paints fakes from conditions as a run's generator does."""
 
     facts: Facts
+    consent: Consent
     runtime: str
     """What computes it: onnxruntime or openvino."""
 
     def __init__(self, path: Path, *, runtime: RuntimeName = "auto", threads: int | None = None):
         """Open the file; ``auto`` takes the faster of the runtimes that are installed, by a short trial.
 
-        Raises InputError where the file is no whole export of this version or an older one, SettingsError where the
-        runtime is not installed.
+        Raises InputError where the file is no whole export of this version or an older one, ConsentError where the
+        subject's consent in it is missing or does not hold, SettingsError where the runtime is not installed.
         """
         data = _read(path)
         self.facts = _facts(path, data)
+        self.consent = _consent_in(path, self.facts)
+        consents.require(self.consent, _where(path))
         session = _session(path, data, threads)
         self._has_charts = _require_signature(path, session)
         names = [node.name for node in session.get_inputs()]
@@ -101,6 +107,26 @@ class Exported:
         conditions = np.zeros((1, SIZE_PX, SIZE_PX, 3), np.uint8)
         charts = np.zeros((1, 2 * NUM_CHARTS, GRID, GRID), np.float32)
         return [conditions, charts] if self._has_charts else [conditions]
+
+
+def consent_of(run: Path) -> Consent:
+    """Return the consent in a run's folder or in an exported file, not yet checked; raises ConsentError, InputError."""
+    return _consent_in(run, _facts(run, _read(run))) if is_exported(run) else read_consent(run)
+
+
+def require_consent(consent: Consent, run: Path, *, any_of: Iterable[Purpose]) -> None:
+    """Raise ConsentError unless the consent of that run or exported file holds and allows one of these purposes."""
+    consents.require(consent, _where(run), any_of=any_of)
+
+
+def _where(run: Path) -> str:
+    return f"{run}: its consent record" if is_exported(run) else str(run / CONSENT)
+
+
+def _consent_in(path: Path, facts: Facts) -> Consent:
+    if facts.consent is None:
+        raise ConsentError(f"{path}: holds no consent record; export the run again with this version of mueca")
+    return consents.from_values(facts.consent, _where(path))
 
 
 def is_exported(path: Path) -> bool:

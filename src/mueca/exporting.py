@@ -16,10 +16,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mueca import consent as consents
+from mueca import ledger
 from mueca.checkpoint import load_network
 from mueca.config import SIZE_PX, ExportSettings, to_json
+from mueca.consent import Consent
 from mueca.errors import InputError, MuecaError, OutputError
-from mueca.exported import CHARTS, CONDITIONS, FAKES, FORMAT, KIND, METADATA, SUFFIX, Exported, Facts
+from mueca.exported import (
+    CHARTS,
+    CONDITIONS,
+    FAKES,
+    FORMAT,
+    KIND,
+    METADATA,
+    SUFFIX,
+    Exported,
+    Facts,
+    consent_of,
+    require_consent,
+)
 from mueca.face.charts import GRID, NUM_CHARTS
 from mueca.files import cannot_write, sha256_of, whole_file
 from mueca.foreign import open_dataset, read_part
@@ -28,7 +43,7 @@ from mueca.marks import NEWSCODES, SYNTHETIC
 from mueca.nets.images import rgb_from_tensor, tensor_from_rgb
 from mueca.nets.painting import painter
 from mueca.pairs import Pairs
-from mueca.runs import GENERATOR, Run, newest_step, read_run
+from mueca.runs import CONSENT, GENERATOR, Run, newest_step, read_run
 from mueca.subject import read_atlas, read_subject, with_charts
 from mueca.version import VERSION
 
@@ -63,17 +78,22 @@ class ExportedFile:
 def export(run: Path, out: Path, settings: ExportSettings | None = None) -> ExportedFile | ReferenceFiles:
     """Write the run's generator for other programs: one ONNX file, or the reference implementation's files.
 
-    The ONNX file appears only when it paints the run's held-out conditions as PyTorch does. Raises InputError where the
-    run can't be exported, OutputError where ``out`` exists, unless ``fresh``, or can't be written.
+    The ONNX file appears only when it paints the run's held-out conditions as PyTorch does. The subject's consent goes
+    with it, in the file or beside the files. Raises InputError where the run can't be exported, ConsentError where it
+    holds no consent to ``drive`` or to ``live``, OutputError where ``out`` exists, unless ``fresh``, or can't be
+    written.
     """
     settings = settings or ExportSettings()
+    consent = consent_of(run)
+    require_consent(consent, run, any_of=("drive", "live"))
+    ledger.require_writable()
     if settings.format == "reference":
-        return export_reference(run, out, settings)
+        return _export_reference(run, out, settings, consent)
     if out.suffix.lower() != SUFFIX:
         raise OutputError(f"{out}: name a file that ends in {SUFFIX}; a folder is for --format reference")
     if out.exists() and not settings.fresh:
         raise OutputError(f"{out}: exists already; name another file, or replace it with --fresh")
-    facts = _facts_of(run)
+    facts = _facts_of(run, consent)
     net = load_network(run)
     held_out = _held_out(run, settings.pairs)
     try:
@@ -87,10 +107,26 @@ def export(run: Path, out: Path, settings: ExportSettings | None = None) -> Expo
                 )
     except OSError as error:
         raise cannot_write(out, error) from error
+    ledger.note("export", out, consent.id)
     return ExportedFile(out, facts.steps, out.stat().st_size, parity)
 
 
-def _facts_of(run: Path) -> Facts:
+def _export_reference(run: Path, out: Path, settings: ExportSettings, consent: Consent) -> ReferenceFiles:
+    """Write the reference's files, and beside them the consent that they have no place for."""
+    path = out / CONSENT
+    if path.exists() and not settings.fresh:
+        raise OutputError(f"{path}: exists already; name another folder, or replace it with --fresh")
+    files = export_reference(run, out, settings)
+    try:
+        consents.write(path, consent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    for file in (files.generator, files.discriminator, path):
+        ledger.note("export", file, consent.id)
+    return files
+
+
+def _facts_of(run: Path, consent: Consent) -> Facts:
     record, subject, steps = read_run(run), read_subject(run), newest_step(run)
     path = run / GENERATOR
     if steps is None or not path.is_file():
@@ -106,7 +142,7 @@ def _facts_of(run: Path) -> Facts:
         source_type=str(SYNTHETIC.source_type),
         trained_with={name: getattr(record.versions, name) for name in ("mueca", "python", "numpy", "torch")},
         settings=_settings_of(record),
-        consent=None,  # runs hold none yet
+        consent=consents.to_values(consent),
         subject=subject,
     )
 

@@ -15,8 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mueca import consent as consents
+from mueca import ledger
 from mueca.checkpoint import Checkpoint, load_newest, save_checkpoint, save_generator
 from mueca.config import ExportSettings, ImportSettings, TrainSettings
+from mueca.consent import Consent
 from mueca.errors import InputError, OutputError, SettingsError
 from mueca.files import cannot_write, sha256_of, whole_folder, write_whole
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
@@ -30,10 +33,12 @@ from mueca.nets.reference import (
     width_of,
 )
 from mueca.pairs import Pairs
+from mueca.permission import consent_to_train, sources_of
 from mueca.portraits import subject_of
 from mueca.presets import PRESETS, Preset
 from mueca.runs import (
     CHECKPOINTS,
+    CONSENT,
     GENERATOR,
     Origin,
     Run,
@@ -81,7 +86,8 @@ def import_reference(
     """Make a run folder, at step 0 of preset ``paper``, from the reference's generator and, if named, discriminator.
 
     ``run`` appears whole or not at all. Raises InputError where a file is not the reference's or the pairs can't be
-    used, OutputError where ``run`` exists and isn't empty, SettingsError where no pairs are named.
+    used, ConsentError where the subject's consent to learn from the pairs is missing or does not hold, OutputError
+    where ``run`` exists and isn't empty, SettingsError where no pairs are named.
     """
     settings = settings or ImportSettings()
     if settings.pairs is None:
@@ -91,10 +97,15 @@ def import_reference(
     data = open_dataset(settings.pairs, settings.condition)
     training = read_part(data, "train")
     record, trainer = _prepare(generator, data, training, settings)
+    consent = consent_to_train(
+        run, sources_of(data, record.pairs_sha256), consent=settings.consent, own_face=settings.own_face
+    )
+    record = replace(record, consent=consent.reference)
+    ledger.require_writable()
     subject = subject_of(
         data, training, detector=settings.detector, models=settings.models, show_progress=show_progress
     )
-    _write_run(run, record, trainer, subject)
+    _write_run(run, record, trainer, subject, consent)
     return Imported(
         run=run,
         width_generator=record.preset.width_generator,
@@ -232,10 +243,12 @@ def _told(path: Path) -> WeightsFile:
     return WeightsFile(path.name, sha256_of(path))
 
 
-def _write_run(run: Path, record: Run, trainer: Trainer, subject: Subject | Undrivable) -> None:
+def _write_run(run: Path, record: Run, trainer: Trainer, subject: Subject | Undrivable, consent: Consent) -> None:
+    ledger.note("run", run, consent.id)
     try:
         with whole_folder(run, replace=True) as partial:
             write_run(partial, record)
+            consents.write(partial / CONSENT, consent)
             write_subject(partial / SUBJECT, subject)
             save_checkpoint(partial, Checkpoint(trainer.state(), steps=0, seconds=0.0))
             save_generator(partial / GENERATOR, trainer.best)

@@ -11,13 +11,16 @@ from typing import get_args
 
 import torch
 
+from mueca import ledger
 from mueca.checkpoint import choose_device, choose_precision, use_threads
 from mueca.config import LengthKind, TrainSettings
+from mueca.consent import Consent
 from mueca.distribution import Group, Place
 from mueca.errors import InputError
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
 from mueca.nets.building import architecture_of
 from mueca.pairs import Pairs
+from mueca.permission import consent_to_train, sources_of
 from mueca.portraits import subject_of
 from mueca.presets import PRESETS, Preset
 from mueca.runs import Run, is_empty, read_run
@@ -37,6 +40,8 @@ class Task:
     record: Run
     schedule: Schedule
     device: torch.device
+    consent: Consent | None
+    """Under which the run is trained; None in all processes but the first."""
     subject: Subject | Undrivable | None
     """None in all processes but the first."""
     patience_s: float
@@ -49,12 +54,17 @@ class Task:
 
 
 def prepare(pairs: Path, run: Path, settings: TrainSettings, place: Place, *, show_progress: bool) -> Task:
-    """Read the pairs, resolve the settings and, in the first process, learn who the subject is."""
+    """Read the pairs, resolve the settings and, in the first process, learn who the subject is and that they agree.
+
+    Raises ConsentError where they don't.
+    """
     data = open_dataset(pairs, settings.condition)
     training, test = read_part(data, "train"), read_part(data, "test")
     device = choose_device(settings.device)
     record = _resolve(data, settings, run, device, place)
     is_first = place.rank == 0
+    consent = _consent_of(data, record, run) if is_first else None
+    record = dataclasses.replace(record, consent=consent and consent.reference)
     subject = _learn_subject(data, training, run, record, show_progress=show_progress) if is_first else None
     if record.preset.textures:  # the pairs are mueca's own
         atlas = (subject or fit_subject(data.folder)).atlas
@@ -65,6 +75,7 @@ def prepare(pairs: Path, run: Path, settings: TrainSettings, place: Place, *, sh
         record=record,
         schedule=Schedule(record.length_kind, record.length, len(training.targets), record.preset.batch, settings.stop),
         device=device,
+        consent=consent,
         subject=subject,
         patience_s=_PATIENCE_S if data.layout == "pairs" else _PATIENCE_WITH_TARGETS_S,
     )
@@ -91,6 +102,13 @@ def _resolve(data: Dataset, settings: TrainSettings, run: Path, device: torch.de
         device=_name_of(device),
         architecture=architecture_of(preset),
     )
+
+
+def _consent_of(data: Dataset, record: Run, run: Path) -> Consent:
+    sources, settings = sources_of(data, record.pairs_sha256), record.settings
+    consent = consent_to_train(run, sources, consent=settings.consent, own_face=settings.own_face)
+    ledger.require_writable()
+    return consent
 
 
 def _name_of(device: torch.device) -> str:

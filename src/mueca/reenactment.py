@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from mueca import metrics
-from mueca.config import SIZE_PX, DeviceName, DriveSettings, RuntimeName, to_json
+from mueca import ledger, metrics
+from mueca.config import SIZE_PX, DeviceName, DriveSettings, Purpose, RuntimeName, to_json
+from mueca.consent import Consent, Reference
 from mueca.errors import MuecaError, OutputError
-from mueca.exported import Exported, is_exported
+from mueca.exported import Exported, consent_of, is_exported, require_consent
 from mueca.face.charts import borrowed_views, charts_of
 from mueca.face.condition import draw_condition
 from mueca.face.crop import apply_transform, crop_transforms, cut_crop
@@ -45,6 +46,8 @@ class DriveSummary:
     """What ``drive`` did."""
 
     out: Path
+    consent: Reference
+    """Under which the subject was painted."""
     num_frames: int
     held: list[int]
     """Frame numbers without the driver's face, for which the last good pose was held."""
@@ -178,11 +181,15 @@ def drive(
     ``run`` is a run's folder, or a file that ``export`` wrote. Timing and sound are the driver's. ``generator`` stands
     in for the run's own. A frame without a face repeats the last good picture; the frames before the first face show
     its first pose. What the summary tells is written beside the video, as ``out`` with the suffix .json. Raises
-    InputError where the run or the video can't be used, and OutputError where ``out`` can't be written.
+    InputError where the run or the video can't be used, ConsentError where the subject's consent to ``drive`` is
+    missing or does not hold, and OutputError where ``out`` can't be written.
     """
     settings = settings or DriveSettings()
-    subject, paint = open_puppet(run, device=settings.device, threads=settings.threads, runtime=settings.runtime)
-    generator = generator or paint
+    puppet = open_puppet(
+        run, purpose="drive", device=settings.device, threads=settings.threads, runtime=settings.runtime
+    )
+    subject, generator = puppet.subject, generator or puppet.paint
+    ledger.require_writable()
     reader = VideoReader(video)
     if out.exists() and out.samefile(video):
         raise OutputError(f"{out}: is the driver's own video; name another output")
@@ -203,6 +210,7 @@ def drive(
     beyond = [reenactor.out_of_range.get(number) for number in range(track.num_frames)]
     summary = DriveSummary(
         out=out,
+        consent=puppet.consent.reference,
         num_frames=track.num_frames,
         held=sorted(number for numbers in track.lost.values() for number in numbers),
         leak=meter.leak(subject.face, reenactor.driver),
@@ -212,6 +220,8 @@ def drive(
         shortfall=shortfall,
     )
     _write_report(_report_path(out), summary, settings)
+    ledger.note("video", out, puppet.consent.id)
+    ledger.note("report", _report_path(out), puppet.consent.id)
     return summary
 
 
@@ -242,15 +252,30 @@ def _write_report(report: Path, summary: DriveSummary, settings: DriveSettings) 
         raise cannot_write(report, error) from error
 
 
-def open_puppet(run: Path, *, device: DeviceName, threads: int | None, runtime: RuntimeName) -> tuple[Subject, Painter]:
-    """Return the subject and the generator of a run's folder, or of a file that ``export`` wrote.
+@dataclass(frozen=True)
+class Puppet:
+    """What paints the subject of a run or an exported file, and may."""
 
-    Raises InputError where they can't be used.
+    subject: Subject
+    paint: Painter
+    consent: Consent
+
+
+def open_puppet(
+    run: Path, *, purpose: Purpose, device: DeviceName, threads: int | None, runtime: RuntimeName
+) -> Puppet:
+    """Return what paints the subject of a run's folder, or of a file that ``export`` wrote.
+
+    Raises InputError where they can't be used, ConsentError where the subject's consent to ``purpose`` is missing or
+    does not hold.
     """
     if is_exported(run):
         exported = Exported(run, runtime=runtime, threads=threads)
-        return exported.facts.subject, exported
-    return read_subject(run), load_generator(run, device=device, threads=threads)
+        require_consent(exported.consent, run, any_of=[purpose])
+        return Puppet(exported.facts.subject, exported, exported.consent)
+    subject, consent = read_subject(run), consent_of(run)
+    require_consent(consent, run, any_of=[purpose])
+    return Puppet(subject, load_generator(run, device=device, threads=threads), consent)
 
 
 def load_generator(run: Path, *, device: str, threads: int | None) -> Painter:

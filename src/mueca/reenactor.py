@@ -65,9 +65,11 @@ class Reenactor:
     ):
         """Open the run's folder or the exported file; the rest as ``drive`` has it.
 
-        Raises InputError where it can't be used.
+        Raises InputError where it can't be used, ConsentError where the subject's consent to ``live`` is missing or
+        does not hold.
         """
-        self.subject, self._generator = open_puppet(run, device=device, threads=threads, runtime=runtime)
+        puppet = open_puppet(run, purpose="live", device=device, threads=threads, runtime=runtime)
+        self.subject, self._generator, self.consent = puppet.subject, puppet.paint, puppet.consent
         self._make_follower = lambda: LiveFollower(
             make_detector(detector, models=models, min_score=min_score), face=face
         )

@@ -3,6 +3,7 @@
 ::
 
     RUN/settings.json           all settings, the resolved preset, the pairs' path and hash, versions, earlier starts
+    RUN/consent.json            the subject's consent to it, see mueca.consent
     RUN/subject.json            what training learned of the subject's landmarks
     RUN/generator.safetensors   the generator to drive with, renewed at each checkpoint
     RUN/checkpoints/            the newest two, see mueca.checkpoint
@@ -23,13 +24,16 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 
+from mueca import consent as consents
 from mueca.config import LengthKind, Precision, TrainSettings, from_json, to_json
-from mueca.errors import FieldsError, InputError, OutputError, SettingsError
+from mueca.consent import Consent, Reference
+from mueca.errors import ConsentError, FieldsError, InputError, OutputError, SettingsError
 from mueca.files import write_whole
 from mueca.presets import Preset
 from mueca.version import VERSION
 
 SETTINGS = "settings.json"
+CONSENT = consents.FILE
 GENERATOR = "generator.safetensors"
 CHECKPOINTS = "checkpoints"
 SAMPLES = "samples"
@@ -115,6 +119,8 @@ class Run:
     """Of the generator: what its weights mean, see ``mueca.nets.compact.ARCHITECTURE``."""
     origin: Origin | None = None
     """None: the weights were drawn from the seed."""
+    consent: Reference | None = None
+    """Which record ``RUN/consent.json`` is; None: an older mueca asked for none."""
     first_step: int = 0
     """Steps that were done when the last start went on."""
     earlier: tuple[Start, ...] = ()
@@ -140,6 +146,23 @@ def read_run(run: Path) -> Run:
         ) from error
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, SettingsError) as error:
         raise InputError(f"{path}: can't be read ({error}); train again with --fresh or name another run") from error
+
+
+def read_consent(run: Path) -> Consent:
+    """Return the consent that the run was trained under, not yet checked; raises ConsentError where it holds none."""
+    record, path = read_run(run), run / CONSENT
+    if record.consent is None or not path.exists():
+        raise ConsentError(
+            f"{run}: holds no consent record; give it one, which trains no step more where it is done: mueca train "
+            f"{record.pairs} {run} --consent FILE, or --self, beside the settings that it was trained with"
+        )
+    consent = consents.read(path)
+    if consent.reference != record.consent:
+        raise ConsentError(
+            f"{path}: is another record than {SETTINGS} names; put the right one there, or name it: mueca train "
+            f"{record.pairs} {run} --consent FILE"
+        )
+    return consent
 
 
 def gone_on_with(earlier: Run, record: Run, first_step: int) -> Run:
@@ -173,7 +196,7 @@ def require_free(run: Path) -> None:
         raise OutputError(f"{run}: is a file; name a folder for the run")
     if not run.is_dir() or _has_settings(run):
         return
-    strange = [p.name for p in run.iterdir() if p.name != _LOCK and ".partial" not in p.suffixes]
+    strange = [p.name for p in run.iterdir() if p.name not in (_LOCK, CONSENT) and ".partial" not in p.suffixes]
     if strange:
         named = SETTINGS if SETTINGS in strange else min(strange)
         raise OutputError(f"{run}: holds something else ({named}); name another folder for the run")
@@ -254,6 +277,22 @@ def locked(run: Path) -> Iterator[None]:
         except OSError as error:
             raise OutputError(f"{run}: another process trains in it; wait for it or name another folder") from error
         yield
+
+
+def remove(run: Path) -> list[str]:
+    """Remove all of a run that mueca made, and the folder where nothing else is in it; return what else is.
+
+    Raises OutputError where a process trains in it.
+    """
+    with locked(run):
+        remove_partials(run)
+        clear(run)
+        for name in (CONSENT, SETTINGS, _LOCK):  # the settings last but one: until then it is known as a run
+            (run / name).unlink(missing_ok=True)
+    others = sorted(path.name for path in run.iterdir())
+    if not others:
+        run.rmdir()
+    return others
 
 
 def remove_partials(run: Path) -> None:

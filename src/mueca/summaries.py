@@ -11,6 +11,7 @@ from mueca.curve import LEAST_RISE, fall_in_words
 if TYPE_CHECKING:
     from mueca.coaching import Report
     from mueca.config import CoachSettings, ImportSettings
+    from mueca.consent import Consent
     from mueca.conversion import Conversion
     from mueca.evaluation import Comparison, Driven, Metrics, Score
     from mueca.evaluation.scores import Report as RunReport
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mueca.pairs import Manifest
     from mueca.reenactment import DriveSummary
     from mueca.training import TrainResult
+    from mueca.withdrawal import Deleted, Made
 
 _FIRST = 3
 """So many frame numbers are shown of those that something befell."""
@@ -65,6 +67,82 @@ def of_training(result: TrainResult, run: Path) -> list[str]:
     if result.setup_seconds > _WORTH_TELLING_S:
         lines.append(f"made the device ready in {result.setup_seconds:.0f} s, which count as no training")
     return lines + ([f"note: {run}: can't be driven: {result.undrivable}"] if result.undrivable else [])
+
+
+def of_kept_consent(run: Path) -> list[str]:
+    """Return under which consent the run was trained."""
+    from mueca.runs import CONSENT, read_consent
+
+    consent = read_consent(run)
+    until = "" if consent.record.given == "drawn" else f" until {consent.record.valid_until}"
+    return [f"consent: {consent.record.subject} allows {', '.join(consent.record.purposes)}{until}; {run / CONSENT}"]
+
+
+_GIVEN = {
+    "spoken": "spoken in the clip",
+    "form": "in a signed form",
+    "self": "by the subject, who ran mueca",
+    "drawn": "by nobody: mueca drew them",
+}
+
+
+def of_consent(consent: Consent) -> list[str]:
+    """Return what the record says, a line for each field, and whether it holds today on this machine."""
+    from mueca.consent import require
+    from mueca.errors import ConsentError
+
+    record = consent.record
+    lines = {
+        "id": record.id,
+        "subject": record.subject,
+        "asked by": record.asked_by,
+        "for": ", ".join(record.purposes),
+        "valid": f"{record.valid_from} to {record.valid_until}, both included (UTC)",
+        "given": _GIVEN[record.given],
+        "form": record.form and f"{record.form.name}, sha256 {record.form.sha256}",
+        "withdrawal": record.withdrawal,
+        "notes": record.notes,
+        "written": f"{record.created} by mueca {record.mueca_version}",
+        "signed by key": consent.key_id,
+        "sha256": consent.sha256,
+    }
+    told = [f"{name:>14}  {value}" for name, value in lines.items() if value]
+    told += [f"{'clip or pairs':>14}  {source.name}, sha256 {source.sha256}" for source in record.sources]
+    try:
+        require(consent, "does not hold: it")
+    except ConsentError as error:
+        return [*told, str(error).replace("it: ", "it ", 1)]
+    return [*told, "holds on this machine today; who signed is known by the key alone, see docs/consent.md"]
+
+
+def of_key(public_key: bytes, consent: Consent | None) -> list[str]:
+    """Return which key it is, and what the record says that it signed, if there is one."""
+    from mueca.keys import key_id_of
+
+    lines = [f"key {key_id_of(public_key)}"]
+    if consent is None:
+        return lines
+    record = consent.record
+    return [*lines, f"signed: {record.subject} allows {record.asked_by} {', '.join(record.purposes)}"]
+
+
+_STATES = {"there": "", "gone": " (gone)", "changed": " (changed since: not deleted)"}
+
+
+def of_withdrawal(consent_id: str, made: Sequence[Made]) -> list[str]:
+    """Return what was made under a consent, and what else shows the subject."""
+    lines = [f"withdrawn on this machine: consent {consent_id}"]
+    if not made:
+        return [*lines, "the ledger knows of nothing that was made under it here"]
+    lines += ["made under it here:", *(f"  {each.kind}: {each.path}{_STATES[each.state]}" for each in made)]
+    pairs = dict.fromkeys(each.pairs for each in made if each.pairs)
+    lines += [f"pairs and clips stay, and show the subject; delete them yourself: {folder}" for folder in pairs]
+    return [*lines, "copies, and what others were given, are not known here"]
+
+
+def of_deletion(deleted: Deleted) -> list[str]:
+    """Return what was deleted, and what stays and why."""
+    return [*(f"deleted {path}" for path in deleted.paths), *(f"note: {line}" for line in deleted.left)]
 
 
 def of_notes(notes: Sequence[str]) -> list[str]:

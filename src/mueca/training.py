@@ -6,11 +6,13 @@ import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from mueca import consent as consents
+from mueca import ledger
 from mueca.checkpoint import load_newest, save_generator
 from mueca.config import TrainSettings
 from mueca.curve import Fall, Flat, curve_until, find_fall
@@ -22,6 +24,7 @@ from mueca.interruptions import disk_explained, memory_explained, peers_explaine
 from mueca.journal import Journal, no_number
 from mueca.preparation import Task, prepare
 from mueca.runs import (
+    CONSENT,
     GENERATOR,
     SETTINGS,
     Run,
@@ -89,10 +92,11 @@ def train(
 
     ``pairs`` is a folder in any layout that ``mueca.foreign`` knows. ``place`` says which of several processes this
     is: all call this alike, and the first alone writes. ``save_every`` asks for a checkpoint after each so many steps,
-    beside those that come with time; it is for programs, and no setting of the run. Raises TrainingInterrupted, with
-    everything saved, after SIGINT or SIGTERM; OutputError where the folder holds something else, a run with other
-    settings or pairs, or another process's run; MuecaError at a loss that is no number, or where a GPU's memory is too
-    small.
+    beside those that come with time; it is for programs, and no setting of the run. The subject's consent is named by
+    the settings, or held by a run that goes on; clips that mueca drew need none. Raises TrainingInterrupted, with
+    everything saved, after SIGINT or SIGTERM; ConsentError where the consent is missing or does not hold; OutputError
+    where the folder holds something else, a run with other settings or pairs, or another process's run; MuecaError at a
+    loss that is no number, or where a GPU's memory is too small.
     """
     settings = settings or TrainSettings()
     is_first = place.rank == 0
@@ -113,6 +117,7 @@ def train(
             seed=settings.seed, device=task.device, precision=record.precision, group=group,
         )  # fmt: skip
         seconds, flat = _go_on(trainer, run) if is_first else (0.0, None)
+        _keep_consent(run, task, earlier)
         is_learned = schedule.progress(trainer.steps_taken, seconds, flat) >= 1
         if group.agree([is_learned and not is_time_lapse_due(run) and not received])[0]:
             fall = _fall_of(run, trainer)
@@ -133,6 +138,17 @@ def train(
 
 def _fall_of(run: Path, trainer: Trainer) -> Fall | None:
     return find_fall(curve_until(run, trainer.steps_taken))
+
+
+def _keep_consent(run: Path, task: Task, earlier: Run | None) -> None:
+    """Let the run hold the consent that it is trained under, in the place of an earlier one; note it in the ledger."""
+    if task.consent is None:  # not the first process
+        return
+    if earlier is None or earlier.consent != task.record.consent:
+        ledger.note("run", run, task.consent.id)
+        consents.write(run / CONSENT, task.consent)
+    if earlier and earlier.consent != task.record.consent:
+        write_run(run, replace(earlier, consent=task.record.consent))
 
 
 def _write_down(run: Path, task: Task, earlier: Run | None, first_step: int) -> None:

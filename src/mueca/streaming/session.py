@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mueca import ledger
 from mueca.config import SIZE_PX
 from mueca.errors import InputError, MuecaError
 from mueca.marks import SYNTHETIC, Mark, composite
@@ -170,6 +171,7 @@ class Session:
     def _stop_recording(self) -> str:
         film, self._film = self._film, None
         film.writer.__exit__(None, None, None)
+        ledger.note("recording", film.writer.path, self._reenactor.consent.id)
         return film.writer.path.name
 
     def _discard(self, error: MuecaError) -> None:

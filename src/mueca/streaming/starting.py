@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+from mueca import ledger
 from mueca.config import SIZE_PX, LiveSettings
+from mueca.consent import Consent
 from mueca.errors import InputError, OutputError
 from mueca.face.frames import TimedImage
 from mueca.marks import SYNTHETIC
@@ -31,8 +33,9 @@ def live(
 
     The driver comes by a page that is served to this machine's browser, or, as the settings say, by a camera or a video
     without one. ``say`` gets what a user must know, the page's address above all. Raises InputError where the run, the
-    camera or the video can't be used, OutputError where the recording can't be written, and MuecaError where the port
-    is taken, or a package, the desktop or the system's virtual camera is missing.
+    camera or the video can't be used, ConsentError where the subject's consent to ``live`` is missing or does not hold,
+    OutputError where the recording can't be written, and MuecaError where the port is taken, or a package, the desktop
+    or the system's virtual camera is missing.
     """
     settings = settings or LiveSettings()
     until = until or threading.Event()
@@ -47,7 +50,9 @@ def live(
         if settings.has_page:
             serve(_open(run, settings), settings, outputs=outputs, say=say, until=until)
             return
-        failure = _play(run, settings, stack, outputs, say=say, until=until)
+        consent, failure = _play(run, settings, stack, outputs, say=say, until=until)
+    if settings.record:
+        ledger.note("recording", settings.record, consent.id)
     if failure is not None:  # what was recorded until then is whole
         raise failure
 
@@ -60,17 +65,19 @@ def _play(
     *,
     say: Callable[[str], object],
     until: threading.Event,
-) -> InputError | None:
-    """Let a camera or a video drive without a page; return why its pictures ended early, if they did."""
+) -> tuple[Consent, InputError | None]:
+    """Let a camera or a video drive without a page; return the consent, and why its pictures ended early, if so."""
     frames: Iterable[TimedImage] = (
         VideoReader(settings.input) if settings.input else stack.enter_context(Camera(settings.camera or 0))
     )
     if settings.record:
+        ledger.require_writable()
         _require_another(settings.record, settings.input)
         writer = VideoWriter(settings.record, size_px=(SIZE_PX, SIZE_PX), mark=SYNTHETIC)
         outputs.append(stack.enter_context(writer))
     window = stack.enter_context(Window("mueca live")) if settings.window or not outputs else None
-    session = Session(_open(run, settings), record_to=lambda: new_recording(settings.recordings), outputs=outputs)
+    reenactor = _open(run, settings)
+    session = Session(reenactor, record_to=lambda: new_recording(settings.recordings), outputs=outputs)
     say(KEYS if window else "Ctrl+C ends")
     try:
         with Newest(frames, as_filmed=settings.input is not None) as newest:
@@ -78,7 +85,7 @@ def _play(
     finally:
         session.close()
     say(str(session.counts))
-    return failure
+    return reenactor.consent, failure
 
 
 def _open(run: Path, settings: LiveSettings) -> Reenactor:
