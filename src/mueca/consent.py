@@ -246,7 +246,8 @@ def require(
     """Raise ConsentError, which begins with ``where``, unless the record holds and allows what is asked for.
 
     That is: nobody changed it since it was signed, by a key that this machine knows; it was not withdrawn here; it is
-    valid on ``day``, in UTC, today when not named; it allows each of ``purposes``, one of ``any_of``, and is for one of ``sources``.
+    valid on ``day``, in UTC, today when not named; it allows each of ``purposes``, and one of ``any_of``; it is for one
+    of ``sources``.
     """
     record, day = consent.record, day or today()
     if not is_signed(consent):
