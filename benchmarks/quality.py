@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py --out benchmarks/results/quality.json [--quick] [--clips FOLDER] [--work FOLDER]
                                  [--only CLIP ...] [--presets small paper] [--seeds 0] [--budget 10m | --steps N]
+                                 [--consent FILE | --self]
 
 The two drawn actors, and with ``--clips`` (or $MUECA_CLIPS) real clips too, are extracted once; every preset learns
 from the same pairs for the same training time and is measured on the same held-out frames, by ``evaluate``'s rulers.
@@ -48,11 +49,15 @@ class Trial:
     seed: int
     length: dict[str, float | int]
     """Budget in seconds, or steps, by its name."""
+    consent: Path | None = None
+    """The record of who is shown; None: the actors bring theirs."""
+    own_face: bool = False
 
 
 def measure(trial: Trial, models: Path | None) -> dict[str, Any]:
     """Train and evaluate a trial, or go on with it; return its numbers."""
-    training = TrainSettings(preset=trial.preset, seed=trial.seed, models=models, **trial.length)
+    agreed = {"consent": trial.consent, "own_face": trial.own_face}
+    training = TrainSettings(preset=trial.preset, seed=trial.seed, models=models, **trial.length, **agreed)
     result = train(trial.pairs, trial.run, training, show_progress=True)
     record = read_run(trial.run)
     metrics = evaluate(trial.run, EvaluateSettings(models=models), show_progress=True)
@@ -123,6 +128,8 @@ def main() -> None:
         "--budget", type=parse_duration, default=600.0, metavar="TIME", help="training time of each run"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="steps of each run, in place of a budget")
+    parser.add_argument("--consent", type=Path, metavar="FILE", help="record of who is shown in the real clips")
+    parser.add_argument("--self", action="store_true", dest="own_face", help="who is shown there is you, and you agree")
     parser.add_argument("--work", type=Path, default=Path("quality"), metavar="FOLDER", help="for pairs and runs")
     arguments = parser.parse_args()
     length = {"steps": arguments.steps} if arguments.steps else {"budget": arguments.budget}
@@ -137,7 +144,9 @@ def main() -> None:
         folder = arguments.work / clip
         extract(clips[clip], folder / "pairs", ExtractSettings(models=arguments.models), show_progress=True)
         run = folder / "_".join([preset, str(seed), *(f"{kind}_{value:g}" for kind, value in length.items())])
-        trial = Trial(clip, folder / "pairs", run, preset, seed, length)
+        is_drawn = clip in clips_of(None)
+        agreed = (None, False) if is_drawn else (arguments.consent, arguments.own_face)
+        trial = Trial(clip, folder / "pairs", run, preset, seed, length, *agreed)
         measured = measure(trial, arguments.models)
         trials[key_of(measured)] = measured
         print_table([one["row"] for one in trials.values()])

@@ -20,13 +20,14 @@ from mueca import exporting
 from mueca.checkpoint import load_generator
 from mueca.cli import main
 from mueca.config import ExportSettings, TrainSettings, to_json
+from mueca.consent import to_values
 from mueca.errors import InputError, MuecaError, OutputError
 from mueca.exported import FORMAT, METADATA, Exported
 from mueca.exporting import export
 from mueca.files import sha256_of
 from mueca.marks import NEWSCODES
 from mueca.presets import PRESETS
-from mueca.runs import GENERATOR, read_run
+from mueca.runs import GENERATOR, read_consent, read_run
 from mueca.subject import read_subject
 from mueca.version import VERSION
 
@@ -81,7 +82,7 @@ def test_the_file_holds_all_that_drives_it(runs, exports):
     facts = Exported(exports["small"]).facts
     assert facts.subject == read_subject(runs["small"])
     assert (facts.preset, facts.steps, facts.format) == ("small", 3, FORMAT)
-    assert facts.consent is None  # nobody recorded any
+    assert facts.consent == json.loads(json.dumps(to_values(read_consent(runs["small"]))))
 
 
 def test_the_file_says_where_it_comes_from(runs, exports):

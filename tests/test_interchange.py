@@ -190,7 +190,7 @@ def test_other_peoples_pairs_do_too_and_the_subject_is_learned_from_their_target
     from mueca.conversion import convert
 
     convert(actor_pairs, tmp_path / "ab")
-    settings = ImportSettings(pairs=tmp_path / "ab", models=models)
+    settings = ImportSettings(pairs=tmp_path / "ab", models=models, own_face=True)
     assert import_reference(files[0], tmp_path / "run", settings).undrivable is None
     assert read_known(tmp_path / "run").source_name == "ab"
 

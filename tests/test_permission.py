@@ -32,6 +32,7 @@ from mueca.pairs import read_manifest
 from mueca.runs import CONSENT, GENERATOR, SETTINGS, read_run
 from mueca.streaming import live
 from mueca.training import train
+from mueca.withdrawal import id_of, withdraw
 
 NAMED = ("--subject", "Ana", "--asked-by", "Luis", "--given", "spoken", "--until", "2999-12-31")
 
@@ -227,7 +228,7 @@ def test_a_run_of_an_older_mueca_is_told_how_to_get_a_consent_and_gets_it(run, p
     (run / SETTINGS).write_text(json.dumps(settings))
     (run / CONSENT).unlink()
     line = refused(capsys, "drive", run, actor_clip, tmp_path / "out.mp4")
-    assert f"holds no consent record; give it one, which trains no step more: mueca train {pairs} {run}" in line
+    assert f"holds no consent record; give it one: mueca train {pairs} {run} --consent FILE, or --self" in line
     done("train", pairs, run, "--steps", 1, "--self")
     assert consent_of(run).record.given == "self"
 
@@ -400,7 +401,7 @@ def test_each_purpose_opens_its_own_door_and_no_other(run, tmp_path, actor_clip,
     with pytest.raises(ConsentError, match="not live"):
         mueca.Reenactor(run, models=models)
     with pytest.raises(ConsentError, match="not live"):
-        live(run, LiveSettings(input=actor_clip))
+        live(run, LiveSettings(input=actor_clip, record=tmp_path / "live.mp4"))
     export(run, tmp_path / "puppet.onnx")
     with pytest.raises(ConsentError, match=r"puppet.onnx: its consent record: allows drive, and not live"):
         mueca.Reenactor(tmp_path / "puppet.onnx", models=models)
@@ -656,7 +657,8 @@ def test_the_exported_files_record_can_be_shown_and_withdrawn(run, pairs, tmp_pa
     export(run, tmp_path / "puppet.onnx")
     done("consent", "show", tmp_path / "puppet.onnx")
     assert consent.id in capsys.readouterr().out
-    done("consent", "withdraw", tmp_path / "puppet.onnx")
+    assert id_of(str(tmp_path / "puppet.onnx")) == consent.id
+    withdraw(consent.id)
     with pytest.raises(ConsentError, match=r"puppet.onnx: its consent record: consent .* was withdrawn"):
         Exported(tmp_path / "puppet.onnx")
 

@@ -193,7 +193,7 @@ def test_the_runs_own_network_paints_when_no_generator_is_given(actor_run, actor
 
 
 def test_nothing_of_the_run_but_what_it_holds_is_needed(actor_run, actor_clip, settings, tmp_path):
-    for name in ("settings.json", "subject.json", "generator.safetensors"):
+    for name in ("settings.json", "subject.json", "consent.json", "generator.safetensors"):
         (tmp_path / "run").mkdir(exist_ok=True)
         shutil.copy(actor_run / name, tmp_path / "run" / name)
     drive(tmp_path / "run", actor_clip, tmp_path / "out.mp4", settings)

@@ -153,8 +153,8 @@ def read_consent(run: Path) -> Consent:
     record, path = read_run(run), run / CONSENT
     if record.consent is None or not path.exists():
         raise ConsentError(
-            f"{run}: holds no consent record; give it one, which trains no step more where it is done: mueca train "
-            f"{record.pairs} {run} --consent FILE, or --self, beside the settings that it was trained with"
+            f"{run}: holds no consent record; give it one: mueca train {record.pairs} {run} --consent FILE, or --self, "
+            "with the settings that it was trained with; where it is done, no step is added"
         )
     consent = consents.read(path)
     if consent.reference != record.consent:
