@@ -99,7 +99,7 @@ def extract_command(arguments: argparse.Namespace, settings: BatchSettings) -> N
     manifest = extract(jobs[0].source, arguments.pairs, settings.extract, show_progress=True)
     _print_pairs(manifest, arguments.pairs)
     look = " and ".join(str(arguments.pairs / name) for name in ("preview.jpg", "coverage.png"))
-    print(f"look at {look}; next: mueca train {arguments.pairs} RUN")
+    print(f"look at {look}; next: mueca train {arguments.pairs} RUN, and --self or --consent FILE")
 
 
 def coach_command(arguments: argparse.Namespace, settings: CoachSettings) -> None:
@@ -275,7 +275,7 @@ COMMANDS: dict[str, Command] = {
             Positional("run", "folder for the run"),
         ),
         "learn to paint the subject from the pairs; the same command again goes on",
-        "mueca train pairs/ run/ --budget 10m",
+        "mueca train pairs/ run/ --budget 10m --self",
     ),
     "drive": Command(
         drive_command,
@@ -317,7 +317,7 @@ COMMANDS: dict[str, Command] = {
             Positional("run", "folder for the run"),
         ),
         "make a run of a generator that the reference PyTorch implementation trained",
-        "mueca import latest_net_G.pth run/ --pairs pairs/",
+        "mueca import latest_net_G.pth run/ --pairs pairs/ --self",
     ),
     "export": Command(
         export_command,
@@ -335,7 +335,7 @@ COMMANDS: dict[str, Command] = {
             Positional("out_dir", "folder for everything"),
         ),
         "all of it: two videos in, a driven face out",
-        "mueca run me.mp4 friend.mp4 out/ --budget 10m",
+        "mueca run me.mp4 friend.mp4 out/ --budget 10m --self",
     ),
     "consent new": Command(
         new_consent_command,
