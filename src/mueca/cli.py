@@ -27,7 +27,7 @@ from mueca.config import (
     RunSettings,
     TrainSettings,
 )
-from mueca.errors import MuecaError, SettingsError
+from mueca.errors import MuecaError, SettingsError, printable
 from mueca.options import Parser, add_options, flags_of, parse, settings_from
 from mueca.version import VERSION
 
@@ -400,8 +400,3 @@ def _fail(message: str) -> int:
 
 def _complain(message: str) -> None:
     print(printable(" ".join(message.split())), file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    """Return the text without anything that a terminal would obey: names come from outside."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in text)

@@ -1,6 +1,11 @@
 """The exceptions a user can do something about; the command line prints each as one line and exits 2."""
 
 
+def printable(text: str) -> str:
+    """Return the text without anything that a terminal would obey: names come from outside."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in text)
+
+
 class MuecaError(Exception):
     """Base of all: the message names the file or setting, its value, and the way out, on one line."""
 

@@ -85,7 +85,7 @@ def _partial_beside(path: Path) -> Path:
 
 def _tag(path: Path) -> str:
     """Return what the names of partial files share that are to become ``path``."""
-    return hashlib.sha256(path.name.encode()).hexdigest()[:8]
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
 
 
 def _remove_leftovers(path: Path) -> None:

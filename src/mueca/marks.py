@@ -1,12 +1,14 @@
 """The marks that every picture or video with a generated face carries: a visible badge and XMP metadata.
 
-The writers (``mueca.pictures``, ``mueca.video``) demand a ``Mark`` and apply it; nothing else writes pictures.
+The writers (``mueca.pictures``, ``mueca.video``) demand a ``Mark`` and apply it; nothing else writes pictures. They sign
+each such file as well, see ``mueca.manifests``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,31 @@ _PLATE_OPACITY = 0.65
 
 
 @dataclass(frozen=True)
+class Ingredient:
+    """A file that something was made from."""
+
+    path: Path
+    """Where it lies; no manifest tells its folder."""
+    sha256: str
+    is_generated: bool
+    """It says of itself, in a manifest or in XMP, that it was generated."""
+    has_manifest: bool
+    """It carries a C2PA manifest, which is kept."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a fake was made with; what is not known is None."""
+
+    model_sha256: str | None = None
+    """Of the run's ``generator.safetensors``."""
+    consent_id: str | None = None
+    consent_sha256: str | None = None
+    """Of the subject's consent record."""
+    driver: Ingredient | None = None
+
+
+@dataclass(frozen=True)
 class Mark:
     """What a file must say about where its pixels come from."""
 
@@ -38,6 +65,10 @@ class Mark:
     """Last word of IPTC's digital source type; None: no generated face is in it."""
     fakes: tuple[Box, ...] | None
     """Where the generated faces are, each of which gets a badge; None: the whole picture is one."""
+    origin: Origin | None = None
+    """What the manifest tells beyond that."""
+    badge: bool = True
+    """False: a user turned the visible badge off, which the manifest tells."""
 
 
 UNMARKED = Mark(source_type=None, fakes=())
@@ -55,10 +86,10 @@ def composite(*fakes: Box) -> Mark:
 
 
 def stamp(image: Picture, mark: Mark) -> Picture:
-    """Return a copy with the badge in the bottom-left corner of each fake; unmarked: ``image`` itself."""
+    """Return a copy with the badge in the bottom-left corner of each fake; unmarked or no badge: ``image`` itself."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image is (H, W, 3) uint8, not {image.shape} {image.dtype}")
-    if mark.source_type is None:
+    if mark.source_type is None or not mark.badge:
         return image
     height, width = image.shape[:2]
     stamped = image.copy()

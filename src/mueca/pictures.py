@@ -1,4 +1,4 @@
-"""Read a picture from outside, and write one with its mark: the one place that writes pictures."""
+"""Read a picture from outside, and write one with its mark, signed: the one place that writes pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
+from mueca import manifests
 from mueca.errors import InputError, OutputError
 from mueca.files import cannot_write, write_whole
 from mueca.marks import Box, Mark, Picture, stamp, xmp_packet
@@ -103,9 +104,12 @@ def _rgb(picture: Image.Image) -> Picture:
 
 
 def write_picture(path: Path, image: Picture, *, mark: Mark) -> None:
-    """Write ``image``, RGB uint8 (H, W, 3), with its badge and metadata; raises OutputError."""
+    """Write ``image``, RGB uint8 (H, W, 3), with its badge, metadata and signed manifest.
+
+    Raises OutputError where it can't be signed or written, InputError where the user's key is damaged.
+    """
     path = Path(path)
-    data = encode_picture(image, path.suffix, mark)
+    data = manifests.sign(encode_picture(image, path.suffix, mark), path.suffix, mark, title=path.name)
     try:
         write_whole(path, data)
     except OSError as error:
@@ -113,7 +117,10 @@ def write_picture(path: Path, image: Picture, *, mark: Mark) -> None:
 
 
 def encode_picture(image: Picture, suffix: str, mark: Mark) -> bytes:
-    """Return the bytes of a .png, .jpg or .jpeg with the badge in it and XMP that names the source type."""
+    """Return the bytes of a .png, .jpg or .jpeg with the badge in it and XMP that names the source type.
+
+    They carry no manifest: this is for what becomes no file of its own, a frame on its way to a page or a picture in one.
+    """
     if suffix.lower() not in WRITTEN_SUFFIXES:
         raise OutputError(f"{suffix or 'no suffix'}: pictures are written as {', '.join(WRITTEN_SUFFIXES)}")
     is_png = suffix.lower() == ".png"

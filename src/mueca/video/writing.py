@@ -1,4 +1,4 @@
-"""VideoWriter: the one place that writes video. It demands a mark, and puts it on every frame and in the file."""
+"""VideoWriter: the one place that writes video. It demands a mark, puts it on every frame and in the file, and signs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
+from mueca import manifests
 from mueca.errors import InputError, OutputError
 from mueca.files import cannot_write, whole_file
 from mueca.marks import Mark, Picture, stamp, xmp_packet
@@ -38,7 +39,8 @@ class VideoWriter:
 
     The file appears when the block ends, and nothing appears when it fails. ``sound`` is a file whose audio track
     is taken along, in time with the frames as ``VideoReader`` tells them, or samples; a file without audio gives a
-    silent film. Raises OutputError for an unknown suffix, a full disk, or not one frame, InputError for the sound.
+    silent film. Raises OutputError for an unknown suffix, a full disk, a film that can't be signed, or not one frame,
+    InputError for the sound.
     """
 
     def __init__(self, path: Path, *, size_px: tuple[int, int], mark: Mark, sound: Path | Sound | None = None) -> None:
@@ -50,6 +52,7 @@ class VideoWriter:
             raise OutputError(f"{path}: {path.suffix or 'no suffix'} is not written; name a file that ends in .mp4")
         if self.path.is_dir():
             raise OutputError(f"{path}: is a folder; name a file that ends in .mp4")
+        manifests.require_key(mark)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack, explained(self.path, self.sound):
@@ -77,6 +80,7 @@ class VideoWriter:
                 raise OutputError(f"{self.path}: not one frame to write; nothing was written")
             self._film.finish()
             _append_xmp(self._partial, self.mark)
+            manifests.sign_file(self._partial, self.mark, title=self.path.name)
 
 
 @contextmanager
