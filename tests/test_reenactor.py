@@ -57,7 +57,8 @@ def poses(monkeypatch: pytest.MonkeyPatch) -> Poses:
 @pytest.fixture
 def reenactor(subject: Subject, models: Path, poses: Poses, monkeypatch: pytest.MonkeyPatch) -> Reenactor:
     """A reenactor whose puppet looks like the condition."""
-    monkeypatch.setattr(module, "open_puppet", lambda *_, **__: (subject, lambda conditions, charts=None: conditions))
+    puppet = Puppet(subject, lambda conditions, charts=None: conditions, Origin())
+    monkeypatch.setattr(module, "open_puppet", lambda *_, **__: puppet)
     return Reenactor(Path("run"), models=models)
 
 

@@ -2,7 +2,7 @@
 
 Each command is one function of the same name: ``extract`` (``extract_all`` for several videos), ``coach``, ``train``,
 ``drive``, ``live`` (frame by frame: ``Reenactor``), ``evaluate``, ``convert``, ``import_reference`` (``mueca import``),
-``export``, ``run``, ``demo``.
+``export``, ``run``, ``demo``, ``verify``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _HOME_OF = {
     "export": "mueca.exporting",
     "run": "mueca.pipeline",
     "demo": "mueca.showcase",
+    "verify": "mueca.verification",
 }
 __all__ = ["__version__", *_HOME_OF]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ from mueca.config import (
     LiveSettings,
     RunSettings,
     TrainSettings,
+    VerifySettings,
+    to_json,
 )
 from mueca.errors import MuecaError, SettingsError, printable
 from mueca.options import Parser, add_options, flags_of, parse, settings_from
@@ -185,6 +188,13 @@ def demo_command(arguments: argparse.Namespace, settings: DemoSettings) -> None:
     print(f"look at {summary.page}")
 
 
+def verify_command(arguments: argparse.Namespace, settings: VerifySettings) -> None:
+    from mueca.verification import verify
+
+    found = verify(arguments.file)
+    _print([json.dumps(to_json(found))] if settings.json else summaries.of_verification(found))
+
+
 COMMANDS: dict[str, Command] = {
     "extract": Command(
         extract_command,
@@ -265,6 +275,13 @@ COMMANDS: dict[str, Command] = {
         (Positional("run", "folder of a run"), Positional("out", "file to write, .onnx; --format reference: a folder")),
         "write a run as one file that drives without PyTorch, or as the reference's files",
         "mueca export run/ puppet.onnx",
+    ),
+    "verify": Command(
+        verify_command,
+        VerifySettings,
+        (Positional("file", "picture or video"),),
+        "tell whether mueca made a picture or video, and whether it was changed since",
+        "mueca verify out.mp4",
     ),
     "run": Command(
         run_command,
@@ -381,6 +398,8 @@ def _require_all(outcomes: Sequence[Outcome]) -> None:
 
 def _print_driven(summary: DriveSummary) -> None:
     _warn_of_shortfall("the driver's video", summary.shortfall)
+    if summary.driver_is_generated:
+        _complain("warning: the driver's clip is itself generated, as it says; the result's manifest tells so")
     _print(summaries.of_driving(summary))
 
 

@@ -217,6 +217,9 @@ class DriveSettings:
     retarget: Literal["shape", "none"] = setting(
         "shape", "none: the driver's own face shape goes in, as in the report, and shows through"
     )
+    no_badge: bool = setting(
+        False, "leave the visible badge out of the video; its signed manifest tells so, and the other marks stay"
+    )
     driver_face: str = setting("largest", _FACE_HELP, parse=parse_face, metavar="WHICH")
     detector: DetectorName | None = setting(None, _DETECTOR_HELP)
     min_score: float | None = setting(None, _MIN_SCORE_HELP)
@@ -381,6 +384,13 @@ class RunSettings:
                 f"--condition {self.train.condition}: is for other people's pictures, and run makes its own from the "
                 "video; leave it out"
             )
+
+
+@dataclass(frozen=True)
+class VerifySettings:
+    """How ``verify`` tells what it found."""
+
+    json: bool = setting(False, "tell it as JSON")
 
 
 @dataclass(frozen=True)

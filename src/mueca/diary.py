@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from mueca import metrics
+from mueca import manifests, metrics
 from mueca.curve import Point, curve_until, write_curve
 from mueca.gan import Losses
 from mueca.marks import SYNTHETIC, Mark, Picture, composite, stamp
@@ -30,10 +30,11 @@ class Diary:
     """The diary of a run from ``first_step`` on; what a killed process wrote of later steps goes.
 
     A curve that is gone on with keeps its held-out frames, however many ``num_measured`` says: its points would not
-    compare.
+    compare. Raises MuecaError where its pictures couldn't be signed.
     """
 
     def __init__(self, run: Path, test: Pairs, *, first_step: int, num_measured: int) -> None:
+        manifests.require_key(SYNTHETIC)
         self.run = run
         self.samples = _evenly(test, _NUM_SAMPLES)
         self.curve = curve_until(run, first_step)

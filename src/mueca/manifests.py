@@ -1,8 +1,8 @@
 """Content Credentials: the signed C2PA manifest of every written file with a generated face, and reading any file's.
 
 The manifest says that the file was generated, by which mueca and model, with whose consent, driven by which clip, and
-whether the visible badge is in it. Its signature shows that nobody changed the file since. The key is the user's own and
-names nobody: a manifest proves which key signed and that the file is whole, not who made it.
+whether the visible badge is in it. Its signature shows that nobody changed the file since. The key is the user's own
+and names nobody: a manifest proves which key signed and that the file is whole, not who made it.
 
 Source: C2PA Technical Specification 2.4; IPTC's digital source types.
 """

@@ -1,7 +1,7 @@
 """The marks that every picture or video with a generated face carries: a visible badge and XMP metadata.
 
-The writers (``mueca.pictures``, ``mueca.video``) demand a ``Mark`` and apply it; nothing else writes pictures. They sign
-each such file as well, see ``mueca.manifests``.
+The writers (``mueca.pictures``, ``mueca.video``) demand a ``Mark`` and apply it; nothing else writes pictures. They
+sign each such file as well, see ``mueca.manifests``.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def write_picture(path: Path, image: Picture, *, mark: Mark) -> None:
 def encode_picture(image: Picture, suffix: str, mark: Mark) -> bytes:
     """Return the bytes of a .png, .jpg or .jpeg with the badge in it and XMP that names the source type.
 
-    They carry no manifest: this is for what becomes no file of its own, a frame on its way to a page or a picture in one.
+    They carry no manifest: this is for what becomes no file of its own, such as a frame or a picture in a page.
     """
     if suffix.lower() not in WRITTEN_SUFFIXES:
         raise OutputError(f"{suffix or 'no suffix'}: pictures are written as {', '.join(WRITTEN_SUFFIXES)}")

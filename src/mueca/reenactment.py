@@ -29,10 +29,12 @@ from mueca.face.prediction import LandmarkPredictor
 from mueca.face.retarget import OUT_OF_RANGE, Retargeter, carry_gaze, place
 from mueca.face.shape import FaceModel, fit_face
 from mueca.face.track import Track
-from mueca.files import cannot_write, write_whole
-from mueca.marks import SYNTHETIC, Mark, composite
+from mueca.files import cannot_write, sha256_of, write_whole
+from mueca.manifests import ingredient_of
+from mueca.marks import SYNTHETIC, Mark, Origin, composite
 from mueca.painter import Painter
 from mueca.portraits import LandmarkRuler
+from mueca.runs import GENERATOR
 from mueca.subject import Subject, read_subject
 from mueca.version import VERSION
 from mueca.video import VideoReader, VideoWriter
@@ -59,6 +61,8 @@ class DriveSummary:
     detector: str
     shortfall: str | None
     """What of the driver's file did not decode, in words."""
+    driver_is_generated: bool
+    """The driver's file says of itself that it was generated."""
 
 
 @dataclass(frozen=True)
@@ -178,17 +182,21 @@ def drive(
     ``run`` is a run's folder, or a file that ``export`` wrote. Timing and sound are the driver's. ``generator`` stands
     in for the run's own. A frame without a face repeats the last good picture; the frames before the first face show
     its first pose. What the summary tells is written beside the video, as ``out`` with the suffix .json. Raises
-    InputError where the run or the video can't be used, and OutputError where ``out`` can't be written.
+    InputError where the run or the video can't be used, and OutputError where ``out`` can't be signed or written.
     """
     settings = settings or DriveSettings()
-    subject, paint = open_puppet(run, device=settings.device, threads=settings.threads, runtime=settings.runtime)
-    generator = generator or paint
+    puppet = open_puppet(run, device=settings.device, threads=settings.threads, runtime=settings.runtime)
+    subject, generator = puppet.subject, generator or puppet.paint
     reader = VideoReader(video)
     if out.exists() and out.samefile(video):
         raise OutputError(f"{out}: is the driver's own video; name another output")
     _require_free(_report_path(out))
     tiles = VIEWS[settings.view]
-    writer = VideoWriter(out, size_px=(len(tiles) * SIZE_PX, SIZE_PX), mark=_mark(tiles), sound=video)
+    driver = ingredient_of(video)
+    model_sha256 = puppet.origin.model_sha256 if generator is puppet.paint else None
+    origin = replace(puppet.origin, model_sha256=model_sha256, driver=driver)
+    mark = replace(_mark(tiles), origin=origin, badge=not settings.no_badge)
+    writer = VideoWriter(out, size_px=(len(tiles) * SIZE_PX, SIZE_PX), mark=mark, sound=video)
     detector = make_detector(settings.detector, models=settings.models, min_score=settings.min_score)
 
     following = {"face": settings.driver_face, "workers": settings.workers, "show_progress": show_progress}
@@ -210,6 +218,7 @@ def drive(
         out_of_range_share=float(np.mean([amount > OUT_OF_RANGE for amount in reenactor.out_of_range.values()])),
         detector=detector.name,
         shortfall=shortfall,
+        driver_is_generated=driver.is_generated,
     )
     _write_report(_report_path(out), summary, settings)
     return summary
@@ -235,22 +244,36 @@ def _require_free(report: Path) -> None:
 
 
 def _write_report(report: Path, summary: DriveSummary, settings: DriveSettings) -> None:
-    values = {"kind": _KIND, "mueca_version": VERSION, "retarget": settings.retarget, **to_json(summary)}
+    told = {"retarget": settings.retarget, "badge": not settings.no_badge}
+    values = {"kind": _KIND, "mueca_version": VERSION, **told, **to_json(summary)}
     try:
         write_whole(report, json.dumps(values | {"out": summary.out.name}) + "\n")
     except OSError as error:
         raise cannot_write(report, error) from error
 
 
-def open_puppet(run: Path, *, device: DeviceName, threads: int | None, runtime: RuntimeName) -> tuple[Subject, Painter]:
-    """Return the subject and the generator of a run's folder, or of a file that ``export`` wrote.
+@dataclass(frozen=True)
+class Puppet:
+    """What paints the subject of a run or an exported file."""
+
+    subject: Subject
+    paint: Painter
+    origin: Origin
+    """What manifests tell of it."""
+
+
+def open_puppet(run: Path, *, device: DeviceName, threads: int | None, runtime: RuntimeName) -> Puppet:
+    """Return what paints the subject of a run's folder, or of a file that ``export`` wrote.
 
     Raises InputError where they can't be used.
     """
     if is_exported(run):
         exported = Exported(run, runtime=runtime, threads=threads)
-        return exported.facts.subject, exported
-    return read_subject(run), load_generator(run, device=device, threads=threads)
+        return Puppet(exported.facts.subject, exported, Origin(model_sha256=exported.facts.generator_sha256))
+    subject, weights = read_subject(run), run / GENERATOR
+    # Before it is loaded, for a training run may replace it; where it is missing, loading it tells.
+    origin = Origin(model_sha256=sha256_of(weights) if weights.is_file() else None)
+    return Puppet(subject, load_generator(run, device=device, threads=threads), origin)
 
 
 def load_generator(run: Path, *, device: str, threads: int | None) -> Painter:

@@ -20,7 +20,7 @@ from mueca.face.gaze import GazeRange, fit_gaze
 from mueca.face.live_following import LiveFollower
 from mueca.face.retarget import Retargeter, carry_gaze
 from mueca.face.shape import FaceModel, fit_face
-from mueca.marks import SYNTHETIC, stamp
+from mueca.marks import SYNTHETIC, Mark, stamp
 from mueca.reenactment import Painted, open_puppet
 
 Array = np.ndarray
@@ -67,7 +67,10 @@ class Reenactor:
 
         Raises InputError where it can't be used.
         """
-        self.subject, self._generator = open_puppet(run, device=device, threads=threads, runtime=runtime)
+        puppet = open_puppet(run, device=device, threads=threads, runtime=runtime)
+        self.subject, self._generator = puppet.subject, puppet.paint
+        self.mark: Mark = replace(SYNTHETIC, origin=puppet.origin)
+        """Of what it paints, for whoever writes it to a file."""
         self._make_follower = lambda: LiveFollower(
             make_detector(detector, models=models, min_score=min_score), face=face
         )

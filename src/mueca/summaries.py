@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mueca.pairs import Manifest
     from mueca.reenactment import DriveSummary
     from mueca.training import TrainResult
+    from mueca.verification import Verification
 
 _FIRST = 3
 """So many frame numbers are shown of those that something befell."""
@@ -231,6 +232,29 @@ def of_driving(summary: DriveSummary) -> list[str]:
     share = summary.out_of_range_share
     if share:
         lines.append(f"{share:.0%} of the driver's frames went beyond what the subject showed, and were brought back")
+    return lines
+
+
+def of_verification(found: Verification) -> list[str]:
+    """Return the verdict's sentence, then what the manifest and the imperceptible mark tell."""
+    lines = [f"{found.verdict}: {found.sentence}"]
+    made = found.manifest.provenance if found.manifest else None
+    if found.manifest and made:
+        told = {
+            "made with": found.manifest.tool,
+            "kind": found.manifest.source_type,
+            "model": made.model_sha256,
+            "consent": made.consent_id,
+            "driver": made.driver and f"{made.driver.name}{', itself generated' if made.driver.is_generated else ''}",
+            "badge": {True: "in the picture", False: "turned off by whoever made it", None: None}[made.badge],
+            "signed by": found.manifest.signer,
+        }
+        prefix = "" if found.manifest.holds else "the manifest, which doesn't hold, says "
+        lines += [f"  {prefix}{name}: {value}" for name, value in told.items() if value]
+    if found.mark is not None:
+        lines.append(
+            f"  imperceptible mark: {'found' if found.mark.found else 'not found'}, score {found.mark.score:.1f}"
+        )
     return lines
 
 

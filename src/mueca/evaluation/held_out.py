@@ -38,7 +38,7 @@ from mueca.evaluation.scores import (
 from mueca.evaluation.storing import write_metrics
 from mueca.files import sha256_of, whole_folder
 from mueca.foreign import Dataset, open_dataset, read_part, sha256_of_dataset
-from mueca.marks import SYNTHETIC
+from mueca.marks import SYNTHETIC, Origin
 from mueca.painter import Painter
 from mueca.pairs import SPLITS, Pairs
 from mueca.pictures import write_picture
@@ -94,7 +94,7 @@ def evaluate(
     metrics = measure(material, fakes, reader, stand_in, show_progress=show_progress)
     metrics = replace(metrics, driver=driven, generator_sha256=sha256, min_score=settings.min_score)
     if settings.save_fakes:
-        _save_fakes(run / FAKES, material.test, fakes)
+        _save_fakes(run / FAKES, material.test, fakes, sha256)
     write_metrics(run, metrics)
     names = {frame.name for frames in shown_frames(metrics.frames).values() for frame in frames}
     tiles = {name: tile for name, tile in _tiles(material.test, fakes).items() if name in names}
@@ -243,7 +243,8 @@ def _tiles(test: Pairs, fakes: Sequence[Array]) -> dict[str, Tile]:
     return {name: Tile(condition=condition, real=real, fake=fake) for name, condition, real, fake in pictures}
 
 
-def _save_fakes(folder: Path, test: Pairs, fakes: Sequence[Array]) -> None:
+def _save_fakes(folder: Path, test: Pairs, fakes: Sequence[Array], model_sha256: str | None) -> None:
+    mark = replace(SYNTHETIC, origin=Origin(model_sha256=model_sha256))
     with whole_folder(folder, replace=True) as partial:
         for name, fake in zip(test.names, fakes, strict=True):
-            write_picture(partial / f"{name}.png", fake, mark=SYNTHETIC)
+            write_picture(partial / f"{name}.png", fake, mark=mark)

@@ -66,11 +66,20 @@ class _Film:
 class Session:
     """What one driver does with the puppet. Nothing of it is kept but what is recorded."""
 
-    def __init__(self, reenactor: Reenactor, *, record_to: Callable[[], Path], outputs: Sequence[Output] = ()):
+    def __init__(
+        self,
+        reenactor: Reenactor,
+        *,
+        record_to: Callable[[], Path],
+        outputs: Sequence[Output] = (),
+        mark: Mark | None = None,
+    ):
         """Begin with a driver who was never seen.
 
-        ``record_to`` names a new file for each recording; ``outputs`` get every fake, beside who asked for it.
+        ``record_to`` names a new file for each recording; ``outputs`` get every fake, beside who asked for it. ``mark``
+        is what recordings tell; when not given, the reenactor's.
         """
+        self._mark = mark or reenactor.mark
         self._reenactor = reenactor
         self._record_to = record_to
         self._outputs = outputs
@@ -154,7 +163,7 @@ class Session:
             self._reenactor.reset()
 
     def _start_recording(self) -> str:
-        writer = VideoWriter(self._record_to(), size_px=(SIZE_PX, SIZE_PX), mark=SYNTHETIC)
+        writer = VideoWriter(self._record_to(), size_px=(SIZE_PX, SIZE_PX), mark=self._mark)
         self._film = _Film(writer.__enter__())
         return writer.path.name
 

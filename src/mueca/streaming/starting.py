@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from mueca.config import SIZE_PX, LiveSettings
 from mueca.errors import InputError, OutputError
 from mueca.face.frames import TimedImage
-from mueca.marks import SYNTHETIC
+from mueca.manifests import ingredient_of
+from mueca.marks import SYNTHETIC, Mark, Origin
 from mueca.reenactor import Reenactor
 from mueca.streaming.playing import KEYS, Newest, play
 from mueca.streaming.serving import new_recording, require, serve
@@ -67,10 +69,13 @@ def _play(
     )
     if settings.record:
         _require_another(settings.record, settings.input)
-        writer = VideoWriter(settings.record, size_px=(SIZE_PX, SIZE_PX), mark=SYNTHETIC)
+    reenactor = _open(run, settings)
+    mark = _driven(reenactor.mark, settings.input, say)
+    if settings.record:
+        writer = VideoWriter(settings.record, size_px=(SIZE_PX, SIZE_PX), mark=mark)
         outputs.append(stack.enter_context(writer))
     window = stack.enter_context(Window("mueca live")) if settings.window or not outputs else None
-    session = Session(_open(run, settings), record_to=lambda: new_recording(settings.recordings), outputs=outputs)
+    session = Session(reenactor, mark=mark, record_to=lambda: new_recording(settings.recordings), outputs=outputs)
     say(KEYS if window else "Ctrl+C ends")
     try:
         with Newest(frames, as_filmed=settings.input is not None) as newest:
@@ -79,6 +84,16 @@ def _play(
         session.close()
     say(str(session.counts))
     return failure
+
+
+def _driven(mark: Mark, video: Path | None, say: Callable[[str], object]) -> Mark:
+    """Return the mark of what a video drives; say where the video is itself generated."""
+    if video is None:
+        return mark
+    driver = ingredient_of(video)
+    if driver.is_generated:
+        say("warning: the driver's clip is itself generated, as it says; recordings tell so")
+    return replace(mark, origin=replace(mark.origin or Origin(), driver=driver))
 
 
 def _open(run: Path, settings: LiveSettings) -> Reenactor:

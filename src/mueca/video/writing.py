@@ -1,4 +1,4 @@
-"""VideoWriter: the one place that writes video. It demands a mark, puts it on every frame and in the file, and signs."""
+"""VideoWriter: the one place that writes video. It demands a mark, puts it on each frame and in the file, and signs."""
 
 from __future__ import annotations
 
